@@ -1,0 +1,80 @@
+"""The reciprocal lattice within a sphere: the integer modes m of a cell with |k| <= k_cut, and |k|² at them.
+
+Half of the modes suffice, since S(−k) = S(k)* for real latents. As in a real FFT they lie in the half box
+0 <= m_1 <= M_1, |m_2| <= M_2, |m_3| <= M_3. One mode of each pair ±m counts twice, the other not at all.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Bounds = tuple[int, int, int]
+"""(M_1, M_2, M_3): the largest mode number along each reciprocal vector."""
+
+
+@dataclass(frozen=True)
+class ReciprocalGrid:
+    """Modes of G cells that share one box of modes."""
+
+    modes: Tensor  # (K, 3) integers
+    multiplicity: Tensor  # (G, K): how often a mode counts, 0 beyond k_cut
+    k_squared: Tensor  # (G, K), 1/Å²
+    inverse_cells: Tensor  # (G, 3, 3), 1/Å: fractional = positions @ inverse
+    volumes: Tensor  # (G,), Å³
+
+
+def mode_bounds(cells: np.ndarray, k_cut: float) -> np.ndarray:
+    """Largest mode numbers inside |k| <= k_cut, |m_i| <= k_cut |a_i|/2π: cells (B,3,3) in Å, k_cut in 1/Å -> (B,3)."""
+    lengths = np.sqrt(np.square(cells).sum(2))
+    return (k_cut / (2 * math.pi) * (1 + 1e-12) * lengths).astype(int)
+
+
+@lru_cache(maxsize=256)
+def half_space_modes(bounds: Bounds, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Integer modes (K,3) of the half box and how often each counts (K,)."""
+    with torch.inference_mode(False):
+        m1, m2, m3 = (torch.arange(-b, b + 1, device=device, dtype=dtype) for b in bounds)
+        modes = torch.cartesian_prod(m1[bounds[0] :], m2, m3).reshape(-1, 3)
+        n_modes = len(modes)
+        plane = len(m2) * len(m3)  # the modes with m_1 = 0, in the order −m, ..., 0, ..., +m
+        multiplicity = torch.full((n_modes,), 2.0, device=device, dtype=dtype)
+        multiplicity[: plane // 2] = 0.0
+        multiplicity[plane // 2] = 1.0
+        return modes, multiplicity
+
+
+@lru_cache(maxsize=8)
+def fixed_reciprocal_grid(
+    cells: bytes, bounds: Bounds, k_cut: float, include_zero_mode: bool, only_inside: bool, like: tuple
+) -> ReciprocalGrid:
+    """Grid of cells that need no derivative, given as the bytes of (G,3,3) doubles; remembered, since the same few
+    cells come again and again in simulation and in most training sets. `like`: device and dtype.
+    """
+    device, dtype = like
+    with torch.inference_mode(False), torch.no_grad():
+        doubles = torch.frombuffer(bytearray(cells), dtype=torch.float64).reshape(-1, 3, 3)
+        grid = reciprocal_grid(doubles, bounds, k_cut, include_zero_mode, only_inside)
+        return ReciprocalGrid(*(x.to(device, dtype) for x in vars(grid).values()))
+
+
+def reciprocal_grid(
+    cells: Tensor, bounds: Bounds, k_cut: float, include_zero_mode: bool, only_inside: bool
+) -> ReciprocalGrid:
+    """Grid of cells (G,3,3), differentiable in the cells: k = 2π m·(A⁻¹)ᵀ for lattice vectors in the rows of A.
+
+    With `only_inside` the modes that count in no cell are dropped, else the whole half box is kept.
+    """
+    inverse = torch.linalg.inv(cells)
+    modes, multiplicity = half_space_modes(bounds, cells.device, cells.dtype)
+    k_squared = (2 * math.pi * modes @ inverse.mT).square().sum(-1)
+    multiplicity = multiplicity * (k_squared.detach() <= k_cut**2)
+    if not include_zero_mode:
+        multiplicity = multiplicity * (k_squared.detach() > 0)
+    if only_inside:
+        kept = multiplicity.any(0)
+        modes, multiplicity, k_squared = modes[kept], multiplicity[:, kept], k_squared[:, kept]
+    return ReciprocalGrid(modes, multiplicity, k_squared, inverse, torch.linalg.det(cells).abs())

@@ -1,0 +1,59 @@
+"""Structure factors S_p(m) = Σ_j q_jp exp(−2πi m·f_j) of fractional coordinates f, three ways to the same sum.
+
+Each function takes latents (B,n,P) and fractional coordinates (B,n,3), where structures are padded with atoms of
+zero latent, and returns the real and the imaginary part of S, each (B,P,K).
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sognet.long_range.nufft import to_modes
+from sognet.long_range.reciprocal_grid import Bounds
+
+
+def direct(latent: Tensor, fractional: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
+    """The plain sum over atoms for every one of the modes (K,3)."""
+    cosine, sine = _CosSin.apply(fractional @ (-2 * math.pi * modes).T)  # (B, n, K)
+    latent = latent.mT  # (B, P, n)
+    return latent @ cosine, latent @ sine
+
+
+def separable(latent: Tensor, fractional: Tensor, bounds: Bounds) -> tuple[Tensor, Tensor]:
+    """exp(−ik·r) is a product of three one-dimensional factors, so S on the half box is a chain of matrix products."""
+    e1, e2, e3 = (_factors(fractional[..., d], bounds[d], half=d == 0) for d in range(3))
+    left = latent[..., None] * e1[:, :, None]  # (B, n, P, M_1+1)
+    left = (left[..., None] * e2[:, :, None, None]).flatten(2)  # (B, n, P(M_1+1)(2M_2+1))
+    structure = torch.bmm(left.mT, e3).reshape(latent.shape[0], latent.shape[2], -1)
+    return structure.real, structure.imag
+
+
+def nufft(latent: Tensor, fractional: Tensor, bounds: Bounds, accuracy: float) -> tuple[Tensor, Tensor]:
+    """Non-uniform FFT on the half box; one transform per structure, since each has its own points."""
+    points = ((2 * math.pi) * fractional.mT).contiguous()
+    modes = [to_modes(x, q, bounds, accuracy) for x, q in zip(points, latent.mT, strict=True)]
+    structure = torch.stack(modes).flatten(2)
+    return structure.real, structure.imag
+
+
+def _factors(fractional: Tensor, bound: int, half: bool) -> Tensor:
+    """exp(−2πi m f) for m = 0..M (half) or −M..M: (B,n) -> (B,n,M+1) or (B,n,2M+1)."""
+    m = torch.arange(0 if half else -bound, bound + 1, device=fractional.device, dtype=fractional.dtype)
+    return torch.complex(*_CosSin.apply(fractional[..., None] * (-2 * math.pi * m)))
+
+
+class _CosSin(torch.autograd.Function):
+    """Cosine and sine of a phase; each one's derivative is the other, so that no derivative evaluates them again."""
+
+    @staticmethod
+    def forward(ctx: Any, phase: Tensor) -> tuple[Tensor, Tensor]:
+        cosine, sine = phase.cos(), phase.sin()
+        ctx.save_for_backward(cosine, sine)
+        return cosine, sine
+
+    @staticmethod
+    def backward(ctx: Any, grad_cosine: Tensor, grad_sine: Tensor) -> Tensor:
+        cosine, sine = ctx.saved_tensors
+        return grad_sine * cosine - grad_cosine * sine

@@ -1,0 +1,32 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _reproducible():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def double():
+    """Double precision as the default for one test."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def reference_data():
+    """Look up a file of the reference data; the test is skipped, by name, where it is not there."""
+
+    def look_up(name: str) -> Path:
+        root = os.environ.get("SOGNET_DATA")
+        path = Path(root or ".") / name
+        if root is None or not path.exists():
+            pytest.skip(f"needs the reference data {name} under SOGNET_DATA")
+        return path
+
+    return look_up

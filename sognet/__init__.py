@@ -1,1 +1,6 @@
-"""x"""
+"""SOG-Net: machine-learning interatomic potentials with a learned long-range interaction."""
+
+from sognet.model import SOGNet, load_model
+
+__version__ = "0.1.0"
+__all__ = ["SOGNet", "load_model"]

@@ -5,12 +5,14 @@
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from scipy.optimize import brentq
 from torch import Tensor, nn
+
+from sognet.precision import DoubleBuffers
 
 COULOMB_CONSTANT = 14.3996454784255
 """e²/(4πε₀) in eV·Å (CODATA 2018)."""
@@ -19,7 +21,7 @@ BANDWIDTH_HEADROOM = 1.5
 """The largest bandwidth that training can reach, over the widest one of the start."""
 
 
-class SumOfGaussians(nn.Module):
+class SumOfGaussians(DoubleBuffers):
     """Multiplier ĝ_p(k) = Σ_l w_lp exp(−k²/s_lp²) of each channel p, trainable in w and s.
 
     In real space g_p(r) = Σ_l w_lp (s_lp/(2√π))³ exp(−s_lp² r²/4). Weights are trained as factors on their
@@ -170,14 +172,6 @@ class SumOfGaussians(nn.Module):
 
     def extra_repr(self) -> str:
         return f"n_channels={self.n_channels}, n_gaussians={self.n_gaussians}, max_bandwidth={self.max_bandwidth:.4g}"
-
-    def _apply(self, fn: Callable, recurse: bool = True) -> "SumOfGaussians":
-        """Keep the start in double precision through .float() and .to(dtype)."""
-        start = dict(self.named_buffers())
-        super()._apply(fn, recurse)
-        for name, values in start.items():
-            setattr(self, name, values.to(self.relative_weights.device))
-        return self
 
 
 def _sum_of_gaussians(amplitudes: Tensor, decays: Tensor, x: Tensor) -> Tensor:

@@ -1,0 +1,26 @@
+"""Data: files and published sets -> structures -> periodic graphs -> batches. Knows no model."""
+
+from sognet.data.datamodule import Stage, StructureDataModule
+from sognet.data.files import from_files
+from sognet.data.graph import build_graph
+from sognet.data.published import dimers, dipeptides, water
+from sognet.data.readers import read_structures
+from sognet.data.splits import Splits
+from sognet.data.statistics import Statistics, statistics
+from sognet.data.structure import Keys, Structure
+
+__all__ = [
+    "Keys",
+    "Splits",
+    "Stage",
+    "Statistics",
+    "Structure",
+    "StructureDataModule",
+    "build_graph",
+    "dimers",
+    "dipeptides",
+    "from_files",
+    "read_structures",
+    "statistics",
+    "water",
+]

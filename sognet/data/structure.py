@@ -1,0 +1,140 @@
+"""Structures with reference values, checked when they are read."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.stress import voigt_6_to_full_3x3_stress
+from vesin import NeighborList
+
+from sognet.errors import InputError
+
+CLOSEST = 0.1
+"""Atoms nearer than this (Å) are taken for a mistake in the file."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Names of the reference values in the user's files; None where a value is not to be read.
+
+    A missing energy or missing forces are an error; a missing stress or total charge is not.
+    """
+
+    energy: str | None = "energy"
+    forces: str | None = "forces"
+    stress: str | None = "stress"
+    charge: str | None = "charge"
+
+
+@dataclass
+class Structure:
+    """Atoms in a cell, with what the reference calculation gave.
+
+    Units Å, eV, eV/Å, e; stress in eV/Å³ with ASE's sign. `source` says where it came from, for error messages.
+    """
+
+    numbers: np.ndarray  # (N,)
+    positions: np.ndarray  # (N, 3)
+    cell: np.ndarray  # (3, 3), lattice vectors in rows
+    pbc: np.ndarray  # (3,) bool
+    source: str
+    energy: float | None = None
+    forces: np.ndarray | None = None  # (N, 3)
+    stress: np.ndarray | None = None  # (3, 3)
+    charge: float = 0.0
+    info: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def from_atoms(cls, atoms: Atoms, keys: Keys, source: str) -> "Structure":
+        """Take over an ASE structure.
+
+        Raises
+        ------
+        InputError : names the source and the key where a value is missing, not finite or of the wrong shape, where
+            atoms overlap, or where a periodic cell has no volume.
+        """
+        _check_geometry(atoms, source)
+        energy = _value(atoms, keys.energy, (), source, "energy", required=True)
+        stress = _value(atoms, keys.stress, None, source, "stress", required=False)
+        if stress is not None:
+            if stress.shape not in ((3, 3), (6,), (9,)):
+                raise InputError(f"{source}: `{keys.stress}` has shape {stress.shape}; expected 6, 9 or 3×3 values")
+            stress = voigt_6_to_full_3x3_stress(stress) if stress.size == 6 else stress.reshape(3, 3)
+        charge = _value(atoms, keys.charge, (), source, "charge", required=False)
+        return cls(
+            numbers=atoms.numbers.copy(),
+            positions=atoms.positions.copy(),
+            cell=atoms.cell.array.copy(),
+            pbc=atoms.pbc.copy(),
+            source=source,
+            energy=None if energy is None else float(energy),
+            forces=_value(atoms, keys.forces, (len(atoms), 3), source, "forces", required=True),
+            stress=stress,
+            charge=0.0 if charge is None else float(charge),
+            info=dict(atoms.info),
+            arrays={k: v for k, v in atoms.arrays.items() if k not in ("numbers", "positions")},
+        )
+
+    def to_atoms(self) -> Atoms:
+        """ASE structure; reference energy, forces and stress, where present, as results of its calculator."""
+        atoms = Atoms(numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=self.pbc)
+        results = {"energy": self.energy, "forces": self.forces, "stress": self.stress}
+        if any(v is not None for v in results.values()):
+            atoms.calc = SinglePointCalculator(atoms, **{k: v for k, v in results.items() if v is not None})
+        return atoms
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+def _check_geometry(atoms: Atoms, source: str) -> None:
+    if len(atoms) == 0:
+        raise InputError(f"{source}: the structure has no atoms")
+    if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+        raise InputError(f"{source}: a position or the cell is not finite; remove or repair the frame")
+    if (atoms.numbers == 0).any():
+        raise InputError(f"{source}: an atom has no known element (symbol X); name its element")
+    if atoms.pbc.all() and abs(np.linalg.det(atoms.cell.array)) < 1e-6:
+        raise InputError(
+            f"{source}: periodic (pbc = T T T) but its cell has no volume, {atoms.cell.array.tolist()}; "
+            "give the three lattice vectors, or pbc='F F F' for an isolated structure"
+        )
+    box = atoms.cell.complete().array
+    neighbours = NeighborList(cutoff=2.0, full_list=False)
+    i, j, distance = neighbours.compute(atoms.positions, box, atoms.pbc.tolist(), quantities="ijd")
+    if len(distance) and distance.min() < CLOSEST:
+        k = int(distance.argmin())
+        raise InputError(
+            f"{source}: atoms {i[k]} and {j[k]} are {distance[k]:.3f} Å apart; remove or repair the frame "
+            f"(nothing real is closer than {CLOSEST} Å)"
+        )
+
+
+def _value(
+    atoms: Atoms, key: str | None, shape: tuple[int, ...] | None, source: str, name: str, required: bool
+) -> np.ndarray | None:
+    """Reference value under `key` among results, per-structure and per-atom values; shape None: any shape."""
+    if key is None:
+        return None
+    results = atoms.calc.results if atoms.calc is not None else {}
+    value = next((where[key] for where in (results, atoms.info, atoms.arrays) if where.get(key) is not None), None)
+    if value is None:
+        if not required:
+            return None
+        present = sorted({*results, *atoms.info, *atoms.arrays} - {"numbers", "positions"})
+        raise InputError(
+            f"{source}: no `{key}`; it has {', '.join(present) or 'no reference values'}. Set dataset.{name}_key to "
+            f"the name of the {name} in your file, or to null to do without"
+        )
+    try:
+        array = np.array(value, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"{source}: `{key}` is not a number or array of numbers: {str(value)[:60]!r}") from None
+    if shape is not None and array.shape != shape:
+        raise InputError(f"{source}: `{key}` has shape {array.shape}, expected {shape}")
+    if not np.isfinite(array).all():
+        raise InputError(f"{source}: `{key}` has a value that is not finite; remove or repair the frame")
+    return array

@@ -1,0 +1,51 @@
+"""What a long-range kernel has learned: the exponent of its decay, over the distances that the data constrain."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from sognet.long_range import SumOfGaussians
+
+
+@dataclass(frozen=True)
+class Decay:
+    """g(r) ≈ amplitude · r^(−exponent) for the distances `r_min` to `r_max` (Å); amplitude in eV·Å^exponent."""
+
+    exponent: float
+    amplitude: float
+    r_min: float
+    r_max: float
+
+
+def constrained_kernel(kernel: SumOfGaussians, box_length: float) -> SumOfGaussians:
+    """Kernel without the Gaussians that a box cannot see: those below 1e-3 of their maximum at its smallest |k|."""
+    k_min = 2 * math.pi / box_length
+    with torch.no_grad():
+        seen = torch.exp(-((k_min / kernel.bandwidths) ** 2)) > 1e-3
+        weights = torch.where(seen, kernel.weights, 0.0)
+        return SumOfGaussians(weights, kernel.bandwidths, max_bandwidth=1.001 * kernel.max_bandwidth)
+
+
+def fitted_decay(kernel: SumOfGaussians, r_min: float, box_length: float, channel: int = 0) -> Decay:
+    """Power law that fits the learned kernel between the cutoff and half the box.
+
+    With k = 0 excluded a constant in g changes nothing, so the exponent p is read from the slope of
+    ln|g′(r)| against ln r, since g′(r) ∝ r^−(p+1); only Gaussians and distances that the box's modes constrain count.
+
+    Parameters
+    ----------
+    kernel : the trained kernel.
+    r_min : the short-range cutoff in Å, below which the short-range model hides the kernel.
+    box_length : length of the box in Å.
+    channel : latent channel.
+    """
+    r_max = max(box_length / 2, 1.5 * r_min)
+    r = torch.logspace(math.log10(r_min), math.log10(r_max), 200, dtype=torch.float64).requires_grad_()
+    g = constrained_kernel(kernel, box_length).double()(r)[channel]
+    (slope,) = torch.autograd.grad(g.sum(), r)
+    x, y = r.detach().log(), slope.abs().log()
+    gradient = ((x - x.mean()) * (y - y.mean())).sum() / (x - x.mean()).square().sum()
+    exponent = -gradient.item() - 1
+    amplitude = (slope.abs() * r.detach() ** (exponent + 1)).mean().item() / exponent
+    return Decay(exponent, math.copysign(amplitude, -slope.mean().item()), r_min, r_max)

@@ -1,0 +1,100 @@
+"""The report of a model on a data set: errors per split, predictions and figures, written to a folder."""
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from sognet.data.splits import Splits
+from sognet.evaluation.figures import kernel_figure, parity_figure, save_figure
+from sognet.evaluation.kernel import fitted_decay
+from sognet.evaluation.predictions import Prediction, errors, predict, write_predictions
+from sognet.model import SOGNet
+
+PACKAGES = ("sognet", "torch", "lightning", "finufft", "pytorch-finufft", "torch-geometric", "ase", "vesin")
+
+
+def report(
+    model: SOGNet, splits: Splits, folder: Path, batch_size: int = 16, stress: bool = False, progress: bool = False
+) -> dict[str, Any]:
+    """Evaluate a model on every split; write `predictions.extxyz` and `figures/`; return what goes into `summary.json`.
+
+    The summary has the errors per split and for `all`, the number of parameters, the learned decay of the long-range
+    kernel and the versions of the packages.
+    """
+    by_split: dict[str, list[Prediction]] = {}
+    for split, structures in splits:
+        by_split[split] = list(predict(model, structures, batch_size, stress=stress, progress=progress))
+    together = [p for members in by_split.values() for p in members]
+    labels = [split for split, members in by_split.items() for _ in members]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_predictions(folder / "predictions.extxyz", together, labels)
+    figures = {"parity": save_figure(parity_figure(by_split), folder / "figures" / "parity.png")}
+    summary: dict[str, Any] = {split: errors(members) for split, members in by_split.items()} | {"all": errors(together)}
+    if model.long_range is not None:
+        kernel = model.long_range.kernel
+        box = box_length(splits)
+        figures["kernel"] = save_figure(kernel_figure(kernel, model.cutoff, box), folder / "figures" / "kernel.png")
+        decays = [fitted_decay(kernel, model.cutoff, box, channel) for channel in range(kernel.n_channels)]
+        summary["kernel"] = [vars(decay) for decay in decays]
+        share = [p.energy_long_range for p in together], [p.energy_short_range + p.energy_long_range for p in together]
+        summary["long_range_energy_share"] = float(np.abs(share[0]).sum() / np.abs(share[1]).sum())
+    summary["parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    summary["figures"] = {name: str(path) for name, path in figures.items()}
+    summary["versions"] = {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}}
+    return summary
+
+
+def box_length(splits: Splits) -> float:
+    """Typical length in Å of the boxes of a data set (cube root of the median volume), or of its clusters' extent."""
+    lengths = [
+        abs(np.linalg.det(s.cell)) ** (1 / 3) if s.pbc.all() else 2 * float(np.ptp(s.positions, axis=0).max())
+        for _, structures in splits
+        for s in structures
+    ]
+    return float(np.median(lengths))
+
+
+def write_summary(summary: dict[str, Any], path: Path) -> None:
+    """Write a summary as JSON."""
+    path.write_text(json.dumps(summary, indent=1) + "\n")
+
+
+def print_summary(summary: dict[str, Any], title: str, console: Console | None = None) -> None:
+    """Table of the errors per split, the learned exponent and the paths of the figures."""
+    console = console or Console()
+    table = Table(title=title, title_justify="left")
+    table.add_column("split")
+    columns = {
+        "n_structures": "structures",
+        "energy_rmse": "E RMSE meV/atom",
+        "energy_mae": "E MAE meV/atom",
+        "force_rmse": "F RMSE meV/Å",
+        "force_mae": "F MAE meV/Å",
+        "stress_rmse": "σ RMSE meV/Å³",
+    }
+    splits = [s for s in ("train", "val", "test", "all") if s in summary]
+    shown = {key: name for key, name in columns.items() if any(key in summary[s] for s in splits)}
+    for name in shown.values():
+        table.add_column(name, justify="right")
+    for split in splits:
+        table.add_row(split, *(_cell(summary[split].get(key)) for key in shown))
+    console.print(table)
+    for decay in summary.get("kernel", []):
+        console.print(
+            f"learned decay of the long-range interaction: r^-{decay['exponent']:.3f} "
+            f"(fitted from {decay['r_min']:.1f} to {decay['r_max']:.1f} Å; Coulomb is r^-1)"
+        )
+    for name, path in summary["figures"].items():
+        console.print(f"{name}: {path}", soft_wrap=True)
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return str(value) if isinstance(value, int) else f"{value:.4g}"

@@ -1,0 +1,64 @@
+"""Heads: networks from an atom's descriptor to its energy and to its latent variables."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from ase.data import atomic_numbers, chemical_symbols
+from torch import Tensor, nn
+
+from sognet.network import MLP
+
+
+class Readout(nn.Module):
+    """Network of an atom's features, with a linear bypass around the hidden layers where asked.
+
+    Parameters
+    ----------
+    n_in, hidden, n_out : widths.
+    activation : "tanh" or "silu".
+    bias : whether the network and the bypass have biases.
+    bypass : add a linear function of the features.
+    residual : skip connections between hidden layers of the same width.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        hidden: Sequence[int],
+        n_out: int,
+        activation: str = "silu",
+        bias: bool = True,
+        bypass: bool = True,
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network = MLP(n_in, hidden, n_out, activation, bias, residual)
+        self.bypass = nn.Linear(n_in, n_out, bias=bias) if bypass else None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, n_in) -> (N, n_out)."""
+        out = self.network(features)
+        return out if self.bypass is None else out + self.bypass(features)
+
+
+class FixedCharges(nn.Module):
+    """Latent variables that are known: one number per species, in e, instead of a latent-variable network.
+
+    Parameters
+    ----------
+    charges : charge in e of each chemical symbol.
+    """
+
+    lookup: Tensor
+
+    def __init__(self, charges: Mapping[str, float]) -> None:
+        super().__init__()
+        self.charges = {s: float(q) for s, q in charges.items()}
+        lookup = torch.full((len(chemical_symbols),), float("nan"))
+        for symbol, charge in self.charges.items():
+            lookup[atomic_numbers[symbol]] = charge
+        self.register_buffer("lookup", lookup, persistent=False)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Atomic numbers (N,) -> latent variables (N, 1)."""
+        return self.lookup.index_select(0, z)[:, None]

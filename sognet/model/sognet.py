@@ -1,0 +1,200 @@
+"""SOGNet: descriptor -> short-range energy and latent variables -> long-range energy -> forces and stress."""
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from sognet.long_range import FourierConvolution
+from sognet.model.composition import CompositionEnergies
+from sognet.model.heads import FixedCharges, Readout
+
+
+class SOGNet(nn.Module):
+    """Interatomic potential E = Σ_i ε(z_i) + Σ_i f_SR(D_i) + E_LR(q), q_i = f_q(D_i) ([SOG-Net]).
+
+    Parameters
+    ----------
+    short_range : descriptor, a module from a graph to (N, n_features) with `species`, `cutoff` and `n_features`.
+    long_range : Fourier convolution layer; None for the short-range control.
+    n_latent : P, latent variables per atom.
+    energy_hidden, latent_hidden : hidden widths of the energy and of the latent-variable network.
+    activation : "silu" or "tanh", of both networks.
+    bypass : add a linear function of the features to both networks' outputs.
+    residual : skip connections in both networks where the width stays or doubles.
+    latent_bias : whether the latent-variable network has biases.
+    total_charge : append each structure's total charge Q (`graph.charge`) to the features of both networks.
+    charges : known charges by chemical symbol, which replace the latent-variable network; P = 1.
+    composition_energies : energy in eV by chemical symbol.
+    energy_scale : eV; E_SR is this times the energy network and q its square root times the latent network, so that
+        the networks' outputs are of order one whatever the strength of the interaction. A good choice is the root
+        mean square force times 1 Å.
+    standardize : shift and scale the features to zero mean and unit deviation over the atoms given to
+        `set_standardization`.
+
+    Raises
+    ------
+    ValueError : charges given that do not cover the species, or with P > 1.
+    """
+
+    def __init__(
+        self,
+        short_range: nn.Module,
+        long_range: FourierConvolution | None = None,
+        n_latent: int = 1,
+        energy_hidden: Sequence[int] = (32, 16),
+        latent_hidden: Sequence[int] = (24, 12),
+        activation: str = "silu",
+        bypass: bool = True,
+        residual: bool = False,
+        latent_bias: bool = False,
+        total_charge: bool = False,
+        charges: Mapping[str, float] | None = None,
+        composition_energies: Mapping[str, float] | None = None,
+        energy_scale: float = 1.0,
+        standardize: bool = False,
+    ) -> None:
+        super().__init__()
+        self.short_range = short_range
+        self.long_range = long_range
+        self.n_latent = n_latent
+        self.energy_hidden = tuple(energy_hidden)
+        self.latent_hidden = tuple(latent_hidden)
+        self.activation = activation
+        self.bypass = bypass
+        self.residual = residual
+        self.latent_bias = latent_bias
+        self.total_charge = total_charge
+        self.charges = dict(charges) if charges else None
+        self.energy_scale = energy_scale
+        self.standardize = standardize
+        self.register_buffer("feature_mean", torch.zeros(short_range.n_features if standardize else 0))
+        self.register_buffer("feature_deviation", torch.ones(short_range.n_features if standardize else 0))
+        n_features = short_range.n_features + int(total_charge)
+        self.energy_head = Readout(n_features, energy_hidden, 1, activation, True, bypass, residual)
+        self.latent_head: nn.Module | None = None
+        if self.charges is not None:
+            if n_latent != 1 or (missing := set(short_range.species) - set(self.charges)):
+                raise ValueError(f"charges must cover {short_range.species} with n_latent=1, got {self.charges}")
+            self.latent_head = FixedCharges(self.charges)
+        elif long_range is not None:
+            self.latent_head = Readout(n_features, latent_hidden, n_latent, activation, latent_bias, bypass, residual)
+        self.composition = CompositionEnergies(composition_energies or {})
+
+    @property
+    def species(self) -> list[str]:
+        """Chemical symbols the model knows."""
+        return self.short_range.species
+
+    @property
+    def cutoff(self) -> float:
+        """Distance within which a graph must hold all neighbours, Å."""
+        return self.short_range.cutoff
+
+    @property
+    def composition_energies(self) -> dict[str, float]:
+        """Energy in eV by chemical symbol."""
+        return self.composition.energies
+
+    @torch.no_grad()
+    def set_standardization(self, graph: Data) -> None:
+        """Take mean and deviation of the features from the atoms of a graph, once, before training.
+
+        Features that hardly vary are scaled as if they varied by a hundredth of the most variable one.
+        """
+        parameter = next(self.parameters())
+        graph = copy.copy(graph)
+        graph.pos, graph.cell = graph.pos.to(parameter.dtype), graph.cell.to(parameter.dtype)
+        deviation, mean = torch.std_mean(self.short_range(graph), dim=0, correction=0)
+        floor = 0.01 * deviation.max()
+        self.feature_mean.copy_(mean)
+        self.feature_deviation.copy_(deviation + (floor if floor > 0 else 1.0))
+
+    def forward(self, graph: Data, forces: bool = True, stress: bool = True) -> dict[str, Tensor]:
+        """Energies and their derivatives.
+
+        Parameters
+        ----------
+        graph : one structure or a batch (sognet.data): `z` (N,), `pos` (N,3), `cell` (B,3,3), `pbc` (B,3),
+            `edge_index` (2,E), `cell_shift` (E,3), for a batch `batch` (N,), with total_charge `charge` (B,).
+        forces, stress : whether these are wanted.
+
+        Returns
+        -------
+        energy (B,) in eV and double precision, energy_short_range (B,) without the composition energies,
+        energy_long_range (B,), latent (N,P); forces (N,3) in eV/Å and stress (B,3,3) in eV/Å³ with ASE's sign
+        (zero for structures that are not periodic) where wanted. In training mode forces and stress can be
+        differentiated again.
+        """
+        parameter = next(self.parameters())
+        graph = copy.copy(graph)
+        graph.pos = graph.pos.to(parameter.dtype)
+        graph.cell = graph.cell.to(parameter.dtype)
+        n_structures = len(graph.cell)
+        batch = graph.batch if "batch" in graph else torch.zeros_like(graph.z)
+        strain = None
+        with torch.set_grad_enabled(forces or stress or torch.is_grad_enabled()):
+            if forces:
+                graph.pos = graph.pos.detach().requires_grad_()
+            positions = graph.pos
+            if stress:
+                strain = graph.cell.new_zeros(n_structures, 3, 3).requires_grad_()
+                _deform(graph, strain, batch)
+            out = self._energies(graph, batch, n_structures)
+            wanted = [x for x in (positions if forces else None, strain) if x is not None]
+            if wanted:
+                interaction = out["energy_short_range"] + out["energy_long_range"]
+                gradients = torch.autograd.grad(
+                    interaction.sum(), wanted, create_graph=self.training, materialize_grads=True, allow_unused=True
+                )
+                if forces:
+                    out["forces"] = -gradients[0]
+                if strain is not None:
+                    out["stress"] = _stress(gradients[-1], graph)
+        return out
+
+    def _energies(self, graph: Data, batch: Tensor, n_structures: int) -> dict[str, Tensor]:
+        features = self.short_range(graph)
+        if self.standardize:
+            features = (features - self.feature_mean) / self.feature_deviation
+        if self.total_charge:
+            charge = graph.charge.to(features.dtype).reshape(-1, 1)
+            features = torch.cat([features, charge.index_select(0, batch)], dim=1)
+        atomic = self.energy_scale * self.energy_head(features)[:, 0]
+        short_range = atomic.new_zeros(n_structures).index_add(0, batch, atomic)
+        if self.latent_head is None:
+            latent = features.new_zeros(len(features), 0)
+        elif self.charges is not None:
+            latent = self.latent_head(graph.z)
+        else:
+            latent = self.energy_scale**0.5 * self.latent_head(features)
+        if self.long_range is None:
+            long_range = torch.zeros_like(short_range)
+        else:
+            long_range = self.long_range(latent, graph.pos, graph.cell, graph.pbc, batch)
+        composition = self.composition(graph.z, batch, n_structures)
+        return {
+            "energy": composition + short_range.double() + long_range.double(),
+            "energy_short_range": short_range,
+            "energy_long_range": long_range,
+            "latent": latent,
+        }
+
+
+def _deform(graph: Data, strain: Tensor, batch: Tensor) -> None:
+    """Apply a strain (B,3,3), symmetrised, to positions and cell."""
+    symmetric = (strain + strain.mT) / 2
+    if len(strain) == 1:
+        graph.pos = graph.pos + graph.pos @ symmetric[0]
+    else:
+        graph.pos = graph.pos + torch.einsum("ni,nij->nj", graph.pos, symmetric.index_select(0, batch))
+    graph.cell = graph.cell + graph.cell @ symmetric
+
+
+def _stress(virial: Tensor, graph: Data) -> Tensor:
+    """dE/dε/V of the periodic structures."""
+    volume = torch.linalg.det(graph.cell.detach()).abs()[:, None, None]
+    periodic = graph.pbc.all(1)[:, None, None] & (volume > 0)
+    return torch.where(periodic, virial / torch.where(periodic, volume, 1.0), 0.0)

@@ -1,0 +1,5 @@
+"""Short-range descriptors: what each atom sees within a cutoff of a few Å."""
+
+from sognet.short_range.deep_potential import DeepPotential
+
+__all__ = ["DeepPotential"]

@@ -1,0 +1,52 @@
+"""Loss of energies, forces and stress."""
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+
+class PotentialLoss(nn.Module):
+    """w_E (ΔE/N)² + w_F |ΔF|²/3N + w_S |Δσ|²/9 + λ (Q − Σ q)², averaged over the structures of a batch.
+
+    Each term is a mean within its structure, so that the loss of a batch is the mean of its structures' losses
+    however they are shared out over ranks or accumulated.
+
+    Parameters
+    ----------
+    energy : w_E, of the energy per atom, 1/eV².
+    forces : w_F, 1/(eV/Å)².
+    stress : w_S, 1/(eV/Å³)²; 0: the stress is not computed.
+    neutrality : λ, 1/e², for P = 1: that latent variables add up to the structure's total charge.
+    """
+
+    def __init__(
+        self, energy: float = 1.0, forces: float = 100.0, stress: float = 0.0, neutrality: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.energy = energy
+        self.forces = forces
+        self.stress = stress
+        self.neutrality = neutrality
+
+    def forward(self, out: dict[str, Tensor], batch: Data) -> dict[str, Tensor]:
+        """Weighted terms by name and their sum as `loss`, from a model's output and the batch it was computed for."""
+        terms: dict[str, Tensor] = {}
+        dtype = out["energy_short_range"].dtype
+        n_atoms = torch.bincount(batch.batch, minlength=batch.num_graphs).to(dtype)
+        if self.energy > 0:
+            error = (out["energy"] - batch.energy).to(dtype) / n_atoms
+            terms["energy"] = self.energy * error.square().mean()
+        if self.forces > 0:
+            squared = (out["forces"] - batch.forces.to(dtype)).square().mean(1)
+            terms["forces"] = self.forces * (_sum_per_structure(squared, batch) / n_atoms).mean()
+        if self.stress > 0:
+            terms["stress"] = self.stress * (out["stress"] - batch.stress.to(dtype)).square().mean()
+        if self.neutrality > 0 and out["latent"].shape[1] == 1:
+            net = _sum_per_structure(out["latent"][:, 0], batch)
+            terms["neutrality"] = self.neutrality * (batch.charge.to(dtype) - net).square().mean()
+        terms["loss"] = torch.stack(list(terms.values())).sum()
+        return terms
+
+
+def _sum_per_structure(values: Tensor, batch: Data) -> Tensor:
+    return values.new_zeros(batch.num_graphs).index_add(0, batch.batch, values)

@@ -1,0 +1,116 @@
+"""The LightningModule: a model, its loss and its optimizer."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch_geometric.data import Data
+
+from sognet.model import SOGNet
+from sognet.model.checkpoint import model_entry
+from sognet.training.loss import PotentialLoss
+from sognet.training.metrics import PotentialErrors
+
+
+class PotentialModule(L.LightningModule):
+    """Training of a potential on energies, forces and stress.
+
+    Parameters
+    ----------
+    model : the potential.
+    loss : weights of the targets.
+    optimizer : parameters -> optimizer.
+    scheduler : optimizer -> learning-rate schedule, stepped every epoch; None for a constant rate.
+    kernel_lr_factor : learning rate of the long-range kernel's weights and bandwidths over that of the rest.
+    """
+
+    def __init__(
+        self,
+        model: SOGNet,
+        loss: PotentialLoss,
+        optimizer: Callable[[Iterable], Optimizer],
+        scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        kernel_lr_factor: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.kernel_lr_factor = kernel_lr_factor
+        self.errors = torch.nn.ModuleDict({"val": PotentialErrors(), "test": PotentialErrors()})
+
+    def forward(self, batch: Data) -> dict[str, Tensor]:
+        """Output of the model, with what the loss needs."""
+        return self.model(batch, forces=self.loss.forces > 0 or self.loss.stress > 0, stress=self.loss.stress > 0)
+
+    def training_step(self, batch: Data, _: int) -> Tensor:
+        """Loss of a batch; logs its terms and the errors that people read."""
+        out = self(batch)
+        terms = self.loss(out, batch)
+        n = batch.num_graphs
+        self.log_dict({f"train/{k}": v.detach() for k, v in terms.items()}, on_step=False, on_epoch=True, batch_size=n)
+        if self.loss.forces > 0:
+            force_error = 1000 * (out["forces"].detach() - batch.forces).square().mean().sqrt()
+            self.log("F meV/Å", force_error, prog_bar=True, logger=False, batch_size=n)
+        n_atoms = torch.bincount(batch.batch, minlength=n)
+        energy_error = 1000 * ((out["energy"].detach() - batch.energy) / n_atoms).square().mean().sqrt()
+        self.log("E meV/atom", energy_error, prog_bar=True, logger=False, batch_size=n)
+        return terms["loss"]
+
+    def validation_step(self, batch: Data, _: int) -> None:
+        """Add a batch to the validation errors."""
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: Data, _: int) -> None:
+        """Add a batch to the test errors."""
+        self._evaluate(batch, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the errors of the whole validation split."""
+        self._log_errors("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the errors of the whole test split."""
+        self._log_errors("test")
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Optimizer with a learning rate of its own for the kernel where asked, and the schedule."""
+        optimizer = self.make_optimizer(self._parameter_groups())
+        if self.kernel_lr_factor != 1.0 and len(optimizer.param_groups) > 1:
+            optimizer.param_groups[1]["lr"] *= self.kernel_lr_factor
+        if self.make_scheduler is None:
+            return {"optimizer": optimizer}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_scheduler(optimizer), "interval": "epoch"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the description from which load_model rebuilds the model."""
+        checkpoint["sognet"] = model_entry(self.model)
+
+    def _parameter_groups(self) -> list[Parameter] | list[dict[str, list[Parameter]]]:
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        if self.kernel_lr_factor == 1.0 or self.model.long_range is None:
+            return trained
+        kernel = {id(p) for p in self.model.long_range.parameters()}
+        rest = [p for p in trained if id(p) not in kernel]
+        return [{"params": rest}, {"params": [p for p in trained if id(p) in kernel]}]
+
+    def _evaluate(self, batch: Data, split: str) -> None:
+        out = self(batch)
+        self.errors[split].update(out, batch)
+
+    def _log_errors(self, split: str) -> None:
+        metric = self.errors[split]
+        errors = metric.compute()
+        metric.reset()
+        loss = self.loss.energy * errors.get("energy_rmse", 0.0) ** 2 + self.loss.forces * errors.get("force_rmse", 0.0) ** 2
+        loss += self.loss.stress * errors.get("stress_rmse", 0.0) ** 2
+        errors["loss"] = loss / 1000**2
+        self.log_dict({f"{split}/{k}": v for k, v in errors.items()}, rank_zero_only=False, sync_dist=False)
+        if "force_rmse" in errors:
+            self.log("val F", errors["force_rmse"], prog_bar=True, logger=False)

@@ -1,0 +1,41 @@
+"""Optimizers beside those of PyTorch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class LBFGS(torch.optim.LBFGS):
+    """L-BFGS with strong Wolfe line search, for data sets that fit into one batch.
+
+    Where a step does not lower the loss any more, the history is forgotten and the next step starts downhill: in
+    single precision the history goes stale long before the minimum. Checkpoints leave the history out, which is
+    hundreds of times as large as the model; a resumed run builds it up again.
+    """
+
+    def __init__(self, params: Any, lr: float = 1.0, max_iter: int = 20, history_size: int = 300) -> None:
+        super().__init__(
+            params,
+            lr=lr,
+            max_iter=max_iter,
+            history_size=history_size,
+            line_search_fn="strong_wolfe",
+            tolerance_grad=0.0,
+            tolerance_change=0.0,
+        )
+        self.last_loss = float("inf")
+
+    def step(self, closure: Callable[[], Tensor]) -> Tensor:
+        """One step of up to `max_iter` iterations; returns the loss before it."""
+        loss = super().step(closure)
+        value = float(loss)
+        if not value < self.last_loss:
+            self.state.clear()
+        self.last_loss = value
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """Settings without the history."""
+        return {"state": {}, "param_groups": super().state_dict()["param_groups"]}

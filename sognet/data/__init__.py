@@ -3,6 +3,7 @@
 from sognet.data.datamodule import Stage, StructureDataModule
 from sognet.data.files import from_files
 from sognet.data.graph import build_graph
+from sognet.data.ions import electrolyte
 from sognet.data.published import dimers, dipeptides, water
 from sognet.data.readers import read_structures
 from sognet.data.splits import Splits
@@ -19,6 +20,7 @@ __all__ = [
     "build_graph",
     "dimers",
     "dipeptides",
+    "electrolyte",
     "from_files",
     "read_structures",
     "statistics",

@@ -38,5 +38,3 @@ def build_graph(structure: Structure, cutoff: float) -> Data:
     if structure.stress is not None:
         graph.stress = torch.from_numpy(structure.stress)[None]
     return graph
-
-

@@ -74,7 +74,7 @@ class Structure:
             forces=_value(atoms, keys.forces, (len(atoms), 3), source, "forces", required=True),
             stress=stress,
             charge=0.0 if charge is None else float(charge),
-            info=dict(atoms.info),
+            info=dict(atoms.info) | _other_results(atoms),
             arrays={k: v for k, v in atoms.arrays.items() if k not in ("numbers", "positions")},
         )
 
@@ -88,6 +88,12 @@ class Structure:
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+
+def _other_results(atoms: Atoms) -> dict[str, Any]:
+    """Results of a reference calculation that are not read as targets, a dipole for instance."""
+    results = atoms.calc.results if atoms.calc is not None else {}
+    return {k: v for k, v in results.items() if k not in ("energy", "forces", "stress")}
 
 
 def _check_geometry(atoms: Atoms, source: str) -> None:

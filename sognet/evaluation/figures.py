@@ -28,7 +28,11 @@ def parity_figure(predictions: Mapping[str, Sequence[Prediction]]) -> Figure:
             if p.structure.energy is not None
         ]
         _scatter(energy, np.array(pairs).reshape(-1, 2), split)
-        forces = [np.stack([p.structure.forces, p.forces], -1).reshape(-1, 2) for p in members if p.structure.forces is not None]
+        forces = [
+            np.stack([p.structure.forces, p.forces], -1).reshape(-1, 2)
+            for p in members
+            if p.structure.forces is not None
+        ]
         _scatter(force, np.concatenate(forces) if forces else np.zeros((0, 2)), split)
     _diagonal(energy, "reference energy / meV per atom", "predicted energy / meV per atom")
     _diagonal(force, "reference force / eV Å$^{-1}$", "predicted force / eV Å$^{-1}$")
@@ -40,7 +44,9 @@ def kernel_figure(kernel: SumOfGaussians, r_min: float, box_length: float) -> Fi
     figure = Figure(figsize=(8.5, 4.2), layout="constrained")
     fourier, real = figure.subplots(1, 2)
     seen = constrained_kernel(kernel, box_length).double()
-    k = torch.logspace(math.log10(2 * math.pi / box_length), math.log10(2 * kernel.max_bandwidth), 300, dtype=torch.float64)
+    k = torch.logspace(
+        math.log10(2 * math.pi / box_length), math.log10(2 * kernel.max_bandwidth), 300, dtype=torch.float64
+    )
     r = torch.logspace(math.log10(0.3 * r_min), math.log10(box_length / 2), 300, dtype=torch.float64).requires_grad_()
     multiplier = seen.multiplier(k.square()).detach()
     for channel in range(kernel.n_channels):
@@ -51,7 +57,7 @@ def kernel_figure(kernel: SumOfGaussians, r_min: float, box_length: float) -> Fi
         real.loglog(r.detach(), slope.abs(), lw=2, label=label)
     fourier.loglog(k, 4 * math.pi * COULOMB_CONSTANT / k.square(), "k--", lw=1)
     real.loglog(r.detach(), COULOMB_CONSTANT / r.detach().square(), "k--", lw=1, label="1/r: $p$ = 1")
-    real.axvspan(r_min, box_length / 2, color="0.93", zorder=0, label="fitted range")
+    real.axvspan(r_min, decay.r_max, color="0.93", zorder=0, label="fitted range")
     fourier.set(xlabel="k / Å$^{-1}$", ylabel="|ĝ(k)| / eV Å$^3$", ylim=(multiplier.abs().max() * 1e-6, None))
     real.set(xlabel="r / Å", ylabel="|g′(r)| / eV Å$^{-1}$")
     real.legend(frameon=False)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from ase import Atoms
 from ase.io import write
 from rich.progress import track
@@ -106,7 +105,9 @@ def errors(predictions: Sequence[Prediction]) -> dict[str, float]:
     """RMSE and MAE: energy in meV/atom, forces in meV/Å, stress in meV/Å³, of what has a reference; and counts."""
     result: dict[str, float] = {"n_structures": len(predictions), "n_atoms": sum(len(p.structure) for p in predictions)}
     differences = {
-        "energy": [(p.energy - p.structure.energy) / len(p.structure) for p in predictions if p.structure.energy is not None],
+        "energy": [
+            (p.energy - p.structure.energy) / len(p.structure) for p in predictions if p.structure.energy is not None
+        ],
         "force": [(p.forces - p.structure.forces).ravel() for p in predictions if p.structure.forces is not None],
         "stress": [
             (p.stress - p.structure.stress).ravel()

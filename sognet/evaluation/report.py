@@ -35,7 +35,9 @@ def report(
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / "predictions.extxyz", together, labels)
     figures = {"parity": save_figure(parity_figure(by_split), folder / "figures" / "parity.png")}
-    summary: dict[str, Any] = {split: errors(members) for split, members in by_split.items()} | {"all": errors(together)}
+    summary: dict[str, Any] = {split: errors(members) for split, members in by_split.items()} | {
+        "all": errors(together)
+    }
     if model.long_range is not None:
         kernel = model.long_range.kernel
         box = box_length(splits)

@@ -5,5 +5,12 @@ Knows nothing of graphs or training, so it can be attached to any short-range mo
 
 from sognet.long_range.fourier_convolution import FourierConvolution
 from sognet.long_range.multiplier import COULOMB_CONSTANT, SumOfGaussians
+from sognet.long_range.start import log_spaced_convolution, power_law_convolution
 
-__all__ = ["COULOMB_CONSTANT", "FourierConvolution", "SumOfGaussians"]
+__all__ = [
+    "COULOMB_CONSTANT",
+    "FourierConvolution",
+    "SumOfGaussians",
+    "log_spaced_convolution",
+    "power_law_convolution",
+]

@@ -19,10 +19,10 @@ from sognet.long_range.reciprocal_grid import Bounds, fixed_reciprocal_grid, mod
 
 METHODS = ("auto", "separable", "nufft", "direct")
 
-DIRECT_BELOW = 2.5e5
+DIRECT_BELOW = 1.5e5
 """Atoms × half-box modes of a structure below which the plain sum is the fastest (two CPU cores)."""
 
-NUFFT_FROM = {"cpu": 1.2e6, "cuda": 4.0e10}
+NUFFT_FROM = {"cpu": 5.0e6, "cuda": 4.0e10}
 """Atoms × half-box modes of a structure from which the NUFFT is the cheapest way to the structure factor.
 CPU: measured on two cores by experiments/benchmarks/long_range.py. CUDA: estimated from the tens of milliseconds
 that a cuFINUFFT plan costs and the rate of complex matrix products; not measured yet."""

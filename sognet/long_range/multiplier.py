@@ -84,9 +84,10 @@ class SumOfGaussians(DoubleBuffers):
         n_gaussians: int = 12,
         n_channels: int = 1,
         base: float = 2.0,
+        amplitude: float = COULOMB_CONSTANT,
         trainable: bool = True,
     ) -> "SumOfGaussians":
-        """Start from Coulomb's constant times r^(−exponent) beyond `cutoff` (Å): bilateral series approximation.
+        """Start from `amplitude` (eV·Å^p) times r^(−exponent) beyond `cutoff` (Å): bilateral series approximation.
 
         Gaussian l has the width σ_l = b^l σ_0 in real space, l = 0, 1, ...; σ_0 follows from the cutoff, where
         the series starts to follow the power law (r_c/σ_0 = 1.98925... for 1/r and base 2).
@@ -97,8 +98,8 @@ class SumOfGaussians(DoubleBuffers):
                 f"cutoff={cutoff}, base={base}, n_gaussians={n_gaussians}"
             )
         width = cutoff / _power_law_onset(exponent, base) * float(base) ** np.arange(n_gaussians)
-        amplitude = 2 * math.log(base) / math.gamma(exponent / 2) * (2 * width**2) ** (-exponent / 2)
-        weights = COULOMB_CONSTANT * amplitude * (2 * math.pi * width**2) ** 1.5
+        heights = 2 * math.log(base) / math.gamma(exponent / 2) * (2 * width**2) ** (-exponent / 2)
+        weights = amplitude * heights * (2 * math.pi * width**2) ** 1.5
         bandwidths = math.sqrt(2) / width
         return cls(np.tile(weights, (n_channels, 1)), np.tile(bandwidths, (n_channels, 1)), trainable=trainable)
 

@@ -8,7 +8,9 @@ from hydra.utils import instantiate
 from sognet.model.sognet import SOGNet
 
 
-def build_model(config: Mapping[str, Any], species: list[str], composition: Mapping[str, float], force_rms: float) -> SOGNet:
+def build_model(
+    config: Mapping[str, Any], species: list[str], composition: Mapping[str, float], force_rms: float
+) -> SOGNet:
     """Instantiate the `model` group; what it leaves null is taken from the training split.
 
     Parameters
@@ -24,4 +26,5 @@ def build_model(config: Mapping[str, Any], species: list[str], composition: Mapp
     if config["energy_scale"] is None:
         settings["energy_scale"] = force_rms
     short_range = instantiate(config["short_range"], species=config["short_range"]["species"] or species)
-    return instantiate(config, short_range=short_range, _convert_="all", **settings)
+    long_range = instantiate(config["long_range"]) if config["long_range"]["_target_"] else None
+    return instantiate(config, short_range=short_range, long_range=long_range, _convert_="all", **settings)

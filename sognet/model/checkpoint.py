@@ -56,7 +56,9 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", dtype: torc
         model = rebuild(entry.get("model"))
         if not isinstance(model, SOGNet):
             raise InputError("the description is not that of a whole model")
-        trained = {"torch.float32": torch.float32, "torch.float64": torch.float64}.get(entry.get("dtype"), torch.float32)
+        trained = {"torch.float32": torch.float32, "torch.float64": torch.float64}.get(
+            entry.get("dtype"), torch.float32
+        )
         weights = {k[len(PREFIX) :]: v for k, v in checkpoint["state_dict"].items() if str(k).startswith(PREFIX)}
         model.to(trained).load_state_dict(weights)
     except (InputError, RuntimeError, TypeError, AttributeError) as error:

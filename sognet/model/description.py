@@ -15,7 +15,9 @@ from sognet.long_range import FourierConvolution, SumOfGaussians
 from sognet.model.sognet import SOGNet
 from sognet.short_range import DeepPotential
 
-CLASSES: dict[str, type[nn.Module]] = {c.__name__: c for c in (SOGNet, DeepPotential, FourierConvolution, SumOfGaussians)}
+CLASSES: dict[str, type[nn.Module]] = {
+    c.__name__: c for c in (SOGNet, DeepPotential, FourierConvolution, SumOfGaussians)
+}
 
 
 def describe(module: nn.Module) -> dict[str, Any]:

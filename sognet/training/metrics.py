@@ -43,6 +43,10 @@ class PotentialErrors(Metric):
 
     def _add(self, target: str, error: Tensor) -> None:
         error = error.detach().double()
-        for sum_of, value in (("squared", error.square()), ("absolute", error.abs()), ("count", torch.ones_like(error))):
+        for sum_of, value in (
+            ("squared", error.square()),
+            ("absolute", error.abs()),
+            ("count", torch.ones_like(error)),
+        ):
             name = f"{target}_{sum_of}"
             setattr(self, name, getattr(self, name) + value.sum())

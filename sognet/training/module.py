@@ -86,7 +86,10 @@ class PotentialModule(L.LightningModule):
             optimizer.param_groups[1]["lr"] *= self.kernel_lr_factor
         if self.make_scheduler is None:
             return {"optimizer": optimizer}
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_scheduler(optimizer), "interval": "epoch"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.make_scheduler(optimizer), "interval": "epoch"},
+        }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the description from which load_model rebuilds the model."""
@@ -108,7 +111,10 @@ class PotentialModule(L.LightningModule):
         metric = self.errors[split]
         errors = metric.compute()
         metric.reset()
-        loss = self.loss.energy * errors.get("energy_rmse", 0.0) ** 2 + self.loss.forces * errors.get("force_rmse", 0.0) ** 2
+        loss = (
+            self.loss.energy * errors.get("energy_rmse", 0.0) ** 2
+            + self.loss.forces * errors.get("force_rmse", 0.0) ** 2
+        )
         loss += self.loss.stress * errors.get("stress_rmse", 0.0) ** 2
         errors["loss"] = loss / 1000**2
         self.log_dict({f"{split}/{k}": v for k, v in errors.items()}, rank_zero_only=False, sync_dist=False)

@@ -1,13 +1,11 @@
 """One training run: data, model, fit, report."""
 
-import json
 import logging
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch_geometric.data import Batch
@@ -15,9 +13,10 @@ from torch_geometric.data import Batch
 from sognet.data import Splits, StructureDataModule, build_graph, statistics
 from sognet.errors import InputError
 from sognet.evaluation.report import print_summary, report, write_summary
-from sognet.model import SOGNet, load_model
+from sognet.model import load_model
 from sognet.model.build import build_model
 from sognet.training.module import PotentialModule
+from sognet.training.processes import distributed
 
 logger = logging.getLogger(__name__)
 
@@ -25,20 +24,43 @@ STANDARDIZATION_STRUCTURES = 100
 """Structures of the training split from which features are standardized."""
 
 
-def train(config: DictConfig, folder: Path) -> float | None:
-    """Train, then report on the best checkpoint; returns the quantity that sweeps minimise.
+def run(config: DictConfig) -> float | None:
+    """`sognet train`: save the configuration in the run folder and train; returns what sweeps minimise.
+
+    Raises
+    ------
+    InputError : the folder already holds a run.
+    """
+    folder = Path(config.folder).absolute()
+    try:
+        (folder / "checkpoints").mkdir(parents=True)
+    except FileExistsError:
+        raise InputError(f"{folder} already holds a run; wait a second or choose another hydra.run.dir") from None
+    config = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+    config.folder = str(folder)
+    if config.batch.stages:
+        config.trainer.max_epochs = sum(stage.epochs for stage in config.batch.stages)
+    for fraction in ("val_fraction", "test_fraction"):
+        if config.dataset.get(fraction, 0.0) is None:
+            config.dataset[fraction] = 0.1
+    OmegaConf.save(config, folder / "config.yaml")
+    return train(config)
+
+
+def train(config: DictConfig) -> float | None:
+    """Train, and report on the best checkpoint; returns the force RMSE (meV/Å) of the validation split, on rank 0.
+
+    The run folder gets `checkpoints/`, `metrics.csv`, `summary.json`, `predictions.extxyz` and `figures/`.
 
     Parameters
     ----------
-    config : the composed configuration.
-    folder : run folder; gets `config.yaml`, `checkpoints/`, `metrics.csv`, `summary.json`, `predictions.extxyz` and
-        `figures/`.
+    config : the composed configuration without interpolations.
     """
     started = time.perf_counter()
-    torch.set_float32_matmul_precision("high" if config.trainer.get("allow_tf32", False) else "highest")
+    folder = Path(config.folder)
     L.seed_everything(config.seed, workers=True, verbose=False)
     splits: Splits = instantiate(config.dataset)
-    check_targets(config, splits)
+    check_targets(config.loss, splits)
     found = statistics(splits.train)
     model = build_model(config.model, found.species, found.composition_energies, found.force_rms)
     datamodule = StructureDataModule(splits, model.cutoff, seed=config.seed, **instantiate(config.batch))
@@ -52,60 +74,55 @@ def train(config: DictConfig, folder: Path) -> float | None:
         instantiate(config.scheduler) if config.scheduler else None,
         config.kernel_lr_factor,
     )
-    trainer = build_trainer(config, folder, bool(splits.val), datamodule)
     logger.info("%d training, %d validation, %d test structures", *map(len, (splits.train, splits.val, splits.test)))
-    trainer.fit(module, datamodule)
-    if not trainer.is_global_zero:
-        return None
+    with distributed(config.trainer, folder / "config.yaml"):
+        trainer = build_trainer(config, bool(splits.val), datamodule)
+        trainer.fit(module, datamodule)
+        if not trainer.is_global_zero:
+            return None
+    seconds = time.perf_counter() - started
     best = Path(trainer.checkpoint_callback.best_model_path or trainer.checkpoint_callback.last_model_path)
     if not best.is_file():
         raise InputError("training ended before the first checkpoint; raise trainer.max_epochs or trainer.max_time")
     trained = load_model(best, device=module.device)
-    trained_for = time.perf_counter() - started
     summary = report(trained, splits, folder, config.batch.eval_batch_size, stress=config.loss.stress > 0)
-    summary["seconds"] = round(trained_for, 1)
-    summary["epochs"] = trainer.current_epoch
+    summary |= {"seconds": round(seconds, 1), "epochs": trainer.current_epoch}
     write_summary(summary, folder / "summary.json")
+    final = {f"final/{s}/{k}": v for s in ("train", "val", "test", "all") for k, v in summary.get(s, {}).items()}
     for run_logger in trainer.loggers:
-        flat = {f"{s}/{k}": v for s in ("train", "val", "test", "all") for k, v in summary.get(s, {}).items()}
-        run_logger.log_metrics({f"final/{k}": v for k, v in flat.items()}, step=trainer.global_step)
-    print_summary(summary, f"{splits.name}: {summary['epochs']} epochs in {trained_for:.0f} s")
-    logger.info("everything is in %s", folder)
+        run_logger.log_metrics(final, step=trainer.global_step)
+        run_logger.finalize("success")
+    print_summary(summary, f"{splits.name}: {summary['epochs']} epochs in {seconds:.0f} s")
+    print(f"everything is in {folder}")
     selected = summary["val" if splits.val else "train"]
     return selected.get("force_rmse", selected.get("energy_rmse"))
 
 
-def build_trainer(
-    config: DictConfig, folder: Path, has_validation: bool, datamodule: StructureDataModule
-) -> L.Trainer:
+def build_trainer(config: DictConfig, has_validation: bool, datamodule: StructureDataModule) -> L.Trainer:
     """Trainer with the callbacks and loggers of the configuration."""
-    callbacks = [instantiate(c) for c in config.callbacks.values() if c]
-    monitor = "val/loss" if has_validation else "train/loss"
+    callbacks: list[Any] = [instantiate(c) for c in config.callbacks.values() if c]
     for callback in callbacks:
-        if hasattr(callback, "monitor"):
-            callback.monitor = monitor
-    settings: dict[str, Any] = {}
-    if datamodule.stages:
-        settings["max_epochs"] = sum(stage.epochs for stage in datamodule.stages)
+        if getattr(callback, "monitor", None) == "val/loss" and not has_validation:
+            callback.monitor = "train/loss"
     return instantiate(
         config.trainer,
         callbacks=callbacks,
         logger=[instantiate(c) for c in config.logger.values() if c],
-        default_root_dir=folder,
+        default_root_dir=config.folder,
         reload_dataloaders_every_n_epochs=datamodule.reload_every_n_epochs,
-        **settings,
+        use_distributed_sampler=False,  # the data module shares structures out itself
     )
 
 
-def check_targets(config: DictConfig, splits: Splits) -> None:
+def check_targets(loss: DictConfig, splits: Splits) -> None:
     """Raise an InputError where the loss needs a reference value that a structure does not have."""
-    for name, attribute in (("energy", "energy"), ("forces", "forces"), ("stress", "stress")):
-        if config.loss[name] <= 0:
+    for target in ("energy", "forces", "stress"):
+        if loss[target] <= 0:
             continue
         for _, structures in splits:
             for structure in structures:
-                if getattr(structure, attribute) is None:
+                if getattr(structure, target) is None:
                     raise InputError(
-                        f"{structure.source}: no {name}, but the loss weighs it with loss.{name}={config.loss[name]}; "
-                        f"set loss.{name}=0 to train without"
+                        f"{structure.source}: no {target}, but the loss weighs it with loss.{target}={loss[target]}; "
+                        f"set loss.{target}=0 to train without"
                     )

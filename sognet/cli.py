@@ -1,0 +1,79 @@
+"""The command `sognet`: `sognet train` and `sognet evaluate`, configured by Hydra."""
+
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig
+
+from sognet import __version__
+from sognet.errors import InputError
+
+HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a learned long-range interaction
+
+  sognet train dataset=files dataset.path=mine.xyz     train on your own data
+  sognet train experiment=electrolyte                  the built-in example (make train)
+  sognet train experiment=dimers dataset.pair=CC       a published data set
+  sognet train -m model.long_range.n_gaussians=6,12    one run for each value
+  sognet evaluate checkpoint=outputs/.../best.ckpt     errors, predictions and figures of a trained model
+  sognet train --help                                  groups and values that can be set
+"""
+
+PACKAGED = Path(__file__).with_name("conf")
+CONFIGURATION = PACKAGED if PACKAGED.is_dir() else Path(__file__).parent.parent / "conf"
+
+
+def run_train(config: DictConfig) -> float | None:
+    """`sognet train`."""
+    from sognet.training.run import run
+
+    return run(config)
+
+
+def run_evaluate(config: DictConfig) -> None:
+    """`sognet evaluate`."""
+    from sognet.evaluation.run import evaluate
+
+    evaluate(config)
+
+
+COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {"train": run_train, "evaluate": run_evaluate}
+
+
+def main() -> None:
+    """Run the command named by the first argument with the overrides that follow."""
+    command = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if command in ("-h", "--help", "help"):
+        print(HELP)
+        return
+    if command == "--version":
+        print(__version__)
+        return
+    if command not in COMMANDS:
+        sys.exit(f"sognet has no command {command!r}; there are {', '.join(COMMANDS)} (see sognet --help)")
+    sys.argv = [sys.argv[0], *sys.argv[2:]]
+    quieten()
+
+    def task(config: DictConfig) -> float | None:
+        try:
+            return COMMANDS[command](config)
+        except InputError as error:
+            raise CompactHydraException(f"\nerror: {error}") from error
+
+    hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name=command)(task)()
+
+
+def quieten() -> None:
+    """Leave out what libraries say of themselves on every run."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*Experiment logs directory .* exists and is not empty.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*You passed `inference_mode=.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)

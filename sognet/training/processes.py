@@ -1,0 +1,75 @@
+"""The processes of a distributed run on one machine.
+
+Rank 0 is the process that the user started. It starts the others from the configuration that it has saved, not from
+the command line, so that they neither compose a configuration nor begin a sweep of their own.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, ListConfig
+
+
+@contextmanager
+def distributed(trainer: DictConfig, config_file: Path) -> Iterator[None]:
+    """Run the block as rank 0 of `trainer.devices` processes, unless a cluster or torchrun has started them already.
+
+    Parameters
+    ----------
+    trainer : the trainer group.
+    config_file : configuration of the run, read by the other ranks.
+    """
+    n_ranks = number_of_devices(trainer)
+    if n_ranks == 1 or trainer.num_nodes > 1 or started_externally():
+        yield
+        return
+    ours = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "NODE_RANK": "0"}
+    command = [sys.executable, "-m", "sognet.training.worker", str(config_file)]
+    log = config_file.with_name("ranks.log").open("w")
+    workers = [
+        subprocess.Popen(command, env=os.environ | ours | {"LOCAL_RANK": str(rank)}, stdout=log, stderr=log)
+        for rank in range(1, n_ranks)
+    ]
+    before = {name: os.environ.get(name) for name in (*ours, "LOCAL_RANK")}
+    os.environ.update(ours | {"LOCAL_RANK": "0"})
+    try:
+        yield
+        for worker in workers:
+            worker.wait()
+    finally:
+        for worker in workers:
+            worker.kill()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()  # the next run of a sweep starts its own
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        log.close()
+
+
+def number_of_devices(trainer: DictConfig) -> int:
+    """Processes that `trainer.devices` asks for on this machine."""
+    devices = trainer.devices
+    if isinstance(devices, ListConfig | list):
+        return len(devices)
+    if devices in (-1, "-1", "auto"):
+        return max(1, torch.cuda.device_count()) if trainer.accelerator != "cpu" else 1
+    return int(devices)
+
+
+def started_externally() -> bool:
+    """Whether torchrun, a cluster or we ourselves started this process as one of several."""
+    return "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

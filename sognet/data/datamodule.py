@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import lightning as L
+import lightning
 import torch
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
@@ -60,7 +60,7 @@ class Stage:
     epochs: int
 
 
-class StructureDataModule(L.LightningDataModule):
+class StructureDataModule(lightning.LightningDataModule):
     """Batches of graphs for training and evaluation, on one process or several.
 
     Parameters

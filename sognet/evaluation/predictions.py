@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def predict(
     for batch in track(loader, description="evaluating", disable=not progress, transient=True):
         out = {k: v.detach().cpu().numpy() for k, v in model(batch.to(device), stress=stress).items()}
         bounds = batch.ptr.cpu().tolist()
-        for i, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        for i, (start, stop) in enumerate(pairwise(bounds)):
             yield Prediction(
                 structure=structures[number],
                 energy=float(out["energy"][i]),

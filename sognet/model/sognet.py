@@ -76,7 +76,7 @@ class SOGNet(nn.Module):
         self.energy_head = Readout(n_features, energy_hidden, 1, activation, True, bypass, residual)
         self.latent_head: nn.Module | None = None
         if self.charges is not None:
-            if n_latent != 1 or (missing := set(short_range.species) - set(self.charges)):
+            if n_latent != 1 or set(short_range.species) - set(self.charges):
                 raise ValueError(f"charges must cover {short_range.species} with n_latent=1, got {self.charges}")
             self.latent_head = FixedCharges(self.charges)
         elif long_range is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import lightning as L
+import lightning
 import torch
 from torch import Tensor
 from torch.nn import Parameter
@@ -17,7 +17,7 @@ from sognet.training.loss import PotentialLoss
 from sognet.training.metrics import PotentialErrors
 
 
-class PotentialModule(L.LightningModule):
+class PotentialModule(lightning.LightningModule):
     """Training of a potential on energies, forces and stress.
 
     Parameters
@@ -49,7 +49,7 @@ class PotentialModule(L.LightningModule):
         """Output of the model, with what the loss needs."""
         return self.model(batch, forces=self.loss.forces > 0 or self.loss.stress > 0, stress=self.loss.stress > 0)
 
-    def training_step(self, batch: Data, _: int) -> Tensor:
+    def training_step(self, batch: Data, batch_idx: int) -> Tensor:
         """Loss of a batch; logs its terms and the errors that people read."""
         out = self(batch)
         terms = self.loss(out, batch)
@@ -63,11 +63,11 @@ class PotentialModule(L.LightningModule):
         self.log("E meV/atom", energy_error, prog_bar=True, logger=False, batch_size=n)
         return terms["loss"]
 
-    def validation_step(self, batch: Data, _: int) -> None:
+    def validation_step(self, batch: Data, batch_idx: int) -> None:
         """Add a batch to the validation errors."""
         self._evaluate(batch, "val")
 
-    def test_step(self, batch: Data, _: int) -> None:
+    def test_step(self, batch: Data, batch_idx: int) -> None:
         """Add a batch to the test errors."""
         self._evaluate(batch, "test")
 

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import lightning as L
+import lightning
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch_geometric.data import Batch
@@ -58,7 +58,7 @@ def train(config: DictConfig) -> float | None:
     """
     started = time.perf_counter()
     folder = Path(config.folder)
-    L.seed_everything(config.seed, workers=True, verbose=False)
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
     splits: Splits = instantiate(config.dataset)
     check_targets(config.loss, splits)
     found = statistics(splits.train)
@@ -98,7 +98,7 @@ def train(config: DictConfig) -> float | None:
     return selected.get("force_rmse", selected.get("energy_rmse"))
 
 
-def build_trainer(config: DictConfig, has_validation: bool, datamodule: StructureDataModule) -> L.Trainer:
+def build_trainer(config: DictConfig, has_validation: bool, datamodule: StructureDataModule) -> lightning.Trainer:
     """Trainer with the callbacks and loggers of the configuration."""
     callbacks: list[Any] = [instantiate(c) for c in config.callbacks.values() if c]
     for callback in callbacks:

@@ -1,0 +1,93 @@
+"""Checkpoints are self-contained, and a stranger's runs nothing."""
+
+import os
+import pickle
+
+import pytest
+import torch
+from structures import graph_of, random_atoms, small_model
+
+from sognet import load_model
+from sognet.errors import InputError
+from sognet.model.checkpoint import model_entry
+
+
+@pytest.fixture
+def model():
+    return small_model(composition_energies={"Na": -1234.5}, charges=None, standardize=True)
+
+
+def save(model, path, **changes):
+    weights = {f"model.{k}": v for k, v in model.state_dict().items()}
+    torch.save({"sognet": model_entry(model), "state_dict": weights} | changes, path)
+    return path
+
+
+def test_loaded_model_gives_the_same_output(model, tmp_path):
+    graph = graph_of(random_atoms())
+    model.set_standardization(graph)
+    with torch.no_grad():
+        model.long_range.kernel.bandwidth_shift.add_(0.1)
+    loaded = load_model(save(model, tmp_path / "m.ckpt"))
+    for key, value in model.eval()(graph).items():
+        torch.testing.assert_close(loaded(graph)[key], value, rtol=0, atol=0)
+
+
+def test_precision_can_be_chosen(model, tmp_path):
+    path = save(model, tmp_path / "m.ckpt")
+    assert next(load_model(path).parameters()).dtype == torch.float32
+    assert next(load_model(path, dtype=torch.float64).parameters()).dtype == torch.float64
+
+
+class Payload:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_pickled_code_is_refused_and_not_run(model, tmp_path):
+    path = tmp_path / "m.ckpt"
+    path.write_bytes(pickle.dumps({"state_dict": Payload(tmp_path / "owned")}))
+    with pytest.raises(InputError, match=r"m\.ckpt"):
+        load_model(path)
+    save(model, path, callbacks=Payload(tmp_path / "owned"))
+    with pytest.raises(InputError, match="more than plain values"):
+        load_model(path)
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None,
+        {"format": 1, "model": {"_target_": "os.mkdir", "path": "owned"}},
+        {"format": 1, "model": {"class": "os.mkdir", "path": "owned"}},
+        {"format": 1, "model": {"class": "DeepPotential", "species": ["Na"], "cutoff": 4.0}},
+        {"format": 1, "model": {"class": "SOGNet", "short_range": {"class": "SOGNet"}}},
+        {"format": 1, "model": {"class": "SOGNet", "short_range": 3}},
+        {"format": 99, "model": {}},
+        {"format": 1, "model": {str(i): i for i in range(10_000)}},
+    ],
+)
+def test_foreign_descriptions_are_refused_in_one_line(model, tmp_path, entry):
+    with pytest.raises(InputError, match=r"m\.ckpt") as caught:
+        load_model(save(model, tmp_path / "m.ckpt", sognet=entry))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_weights_of_another_shape_are_refused(model, tmp_path):
+    other = small_model(energy_hidden=(7,), standardize=True)
+    weights = {f"model.{k}": v for k, v in other.state_dict().items()}
+    with pytest.raises(InputError, match=r"m\.ckpt"):
+        load_model(save(model, tmp_path / "m.ckpt", state_dict=weights))
+
+
+def test_truncated_and_missing_files_are_refused(model, tmp_path):
+    path = save(model, tmp_path / "m.ckpt")
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(InputError, match="truncated"):
+        load_model(path)
+    with pytest.raises(InputError, match="no such checkpoint"):
+        load_model(tmp_path / "none.ckpt")

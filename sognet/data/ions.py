@@ -20,7 +20,6 @@ from ase import Atoms, units
 from ase.calculators.calculator import Calculator, all_changes
 from ase.io import write
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from rich.progress import track
 from vesin import NeighborList
 
@@ -140,7 +139,6 @@ def sample(interaction: str, n_ions: int, concentration: float, n_frames: int, s
     symbols = np.where(signs > 0, "Na", "Cl").tolist()
     atoms = Atoms(symbols, positions=sites, cell=[length] * 3, pbc=True)
     atoms.calc = IonCalculator(signs if interaction == "coulomb" else np.zeros(n_ions), length)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=TEMPERATURE, rng=rng)
     dynamics = Langevin(
         atoms, TIME_STEP * units.fs, temperature_K=TEMPERATURE, friction=0.003 / units.fs, rng=rng, fixcm=False
     )

@@ -1,0 +1,36 @@
+"""Periodic graphs against a brute-force search over images."""
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.neighborlist import neighbor_list
+from structures import graph_of, random_atoms
+
+from sognet.short_range.edges import edge_vectors
+
+
+@pytest.mark.parametrize("cutoff", [2.5, 6.0, 11.0])
+@pytest.mark.parametrize("pbc", [True, False, [True, True, False]])
+def test_edges_are_those_of_ase(cutoff, pbc):
+    atoms = random_atoms(pbc=pbc)
+    graph = graph_of(atoms, cutoff)
+    vectors = edge_vectors(graph)
+    i, j, expected = neighbor_list("ijD", atoms, cutoff)
+    ours = np.column_stack([graph.edge_index[1], graph.edge_index[0], vectors.round(decimals=6)])
+    theirs = np.column_stack([i, j, expected.round(6)])
+    assert len(ours) == len(theirs)
+    ours, theirs = (a[np.lexsort(a.T[::-1])] for a in (ours + 0.0, theirs + 0.0))
+    np.testing.assert_allclose(ours, theirs, atol=3e-6)
+
+
+def test_edges_are_sorted_by_centre():
+    centre = graph_of(random_atoms(), 5.0).edge_index[1]
+    assert bool((centre[1:] >= centre[:-1]).all())
+
+
+def test_isolated_atom_has_no_edges():
+    graph = graph_of(Atoms("Na", positions=[[0.0, 0.0, 0.0]]), 5.0)
+    assert graph.edge_index.shape == (2, 0)
+    assert graph.cell_shift.shape == (0, 3)
+    assert graph.pos.dtype == torch.float64

@@ -1,0 +1,79 @@
+"""The data sets by name."""
+
+import numpy as np
+import pytest
+from ase.calculators.lj import LennardJones
+
+from sognet.data import dimers, dipeptides, electrolyte, water
+from sognet.data.ions import COULOMB_CONSTANT, PERMITTIVITY, IonCalculator
+from sognet.errors import InputError
+
+
+@pytest.mark.parametrize("split", ["random", "extrapolate"])
+def test_dimers(reference_data, split):
+    reference_data("dimers/test-id0.xyz")
+    splits = dimers("CC", split=split)
+    everything = splits.train + splits.test
+    assert len(everything) == 13
+    assert len(splits.test) == (1 if split == "random" else 3)
+    assert {s.charge for s in everything} == {0.0}
+    assert all("energyA" in s.info for s in everything)
+    if split == "extrapolate":
+        assert min(s.info["distance"] for s in splits.test) > max(s.info["distance"] for s in splits.train)
+
+
+def test_unknown_pair_is_refused():
+    with pytest.raises(InputError, match="CC, CA"):
+        dimers("XY")
+
+
+@pytest.mark.slow
+def test_dipeptides(reference_data):
+    reference_data("dipeptides/spice-dipep-dipolar_val.xyz")
+    for name in ("train", "test"):
+        reference_data(f"dipeptides/spice-dipep-dipolar_{name}.xyz")
+    splits = dipeptides()
+    structure = splits.val[0]
+    assert not structure.pbc.any()
+    assert structure.forces.shape == (len(structure), 3)
+    assert structure.arrays["mbi_charges"].shape == (len(structure),)
+    assert np.shape(structure.info["dipole"]) == (3,)
+
+
+def test_water(reference_data):
+    reference_data("water/data_0/type.raw")
+    splits = water()
+    assert len(splits.train) + len(splits.val) + len(splits.test) == 320
+
+
+def test_electrolyte_is_reproducible_and_cached(tmp_path):
+    settings = {"n_ions": 8, "n_frames": 4, "val_fraction": 0.25, "test_fraction": 0.25}
+    first = electrolyte(root=tmp_path / "a", **settings)
+    again = electrolyte(root=tmp_path / "b", **settings)
+    other = electrolyte(root=tmp_path / "b", seed=1, **settings)
+    (file,) = (tmp_path / "a" / "electrolyte").iterdir()
+    before = file.stat().st_mtime_ns
+    cached = electrolyte(root=tmp_path / "a", **settings)
+    assert file.stat().st_mtime_ns == before
+    for splits in (again, cached):
+        np.testing.assert_array_equal(first.train[0].positions, splits.train[0].positions)
+    assert not np.allclose(first.train[0].positions, other.train[0].positions)
+    with pytest.raises(InputError, match=r"coulomb or short_range"):
+        electrolyte("gravity", root=tmp_path)
+
+
+def test_ions_feel_coulomb_and_lennard_jones_forces():
+    """Two ions in a huge box, and a Lennard-Jones pair by ASE."""
+    from ase import Atoms
+
+    length, distance = 60.0, 3.2
+    pair = Atoms("NaCl", positions=[[0, 0, 0], [distance, 0, 0]], cell=[length] * 3, pbc=True)
+    pair.calc = IonCalculator(np.array([1.0, -1.0]), length)
+    charged = pair.get_potential_energy()
+    pair.calc = IonCalculator(np.zeros(2), length)
+    neutral = pair.get_potential_energy()
+    images = 2 * np.pi / 3 * COULOMB_CONSTANT / PERMITTIVITY * distance**2 / length**3  # dipoles under tin foil
+    assert charged - neutral == pytest.approx(-COULOMB_CONSTANT / PERMITTIVITY / distance - images, abs=3e-4)
+    forces = pair.get_forces()
+    pair.calc = LennardJones(sigma=3.0, epsilon=0.01, rc=30.0)
+    np.testing.assert_allclose(forces, pair.get_forces(), atol=2e-3)

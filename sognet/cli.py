@@ -69,11 +69,14 @@ def main() -> None:
 
 def quieten() -> None:
     """Leave out what libraries say of themselves on every run."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
         ".*Experiment logs directory .* exists and is not empty.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*You passed `inference_mode=.*",
+        ".*LeafSpec.*is deprecated.*",
+        ".*Total length of `list` across ranks is zero.*",
     ):
         warnings.filterwarnings("ignore", message=message)

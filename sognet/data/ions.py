@@ -1,6 +1,6 @@
 """The built-in data set: ±1 ions with Coulomb and Lennard-Jones forces, after [SOG-Net], Fig. 2.
 
-Langevin dynamics of the primitive model of a 1:1 salt in water: the solvent is a dielectric, the ions repel and attract
+Langevin dynamics of the primitive model of a 1:1 salt in acetonitrile: the solvent is a dielectric, the ions repel and attract
 each other by Lennard-Jones forces. A model that is given the charges has to find out by itself that the rest of the
 interaction decays as 1/r, and the solvent's permittivity.
 """
@@ -30,7 +30,7 @@ from sognet.errors import InputError
 COULOMB_CONSTANT = units.Hartree * units.Bohr
 """e²/(4πε₀) in eV·Å."""
 
-PERMITTIVITY = 78.4  # of water at 298 K
+PERMITTIVITY = 37.5  # of acetonitrile at 298 K
 TEMPERATURE = 300.0  # K
 DIAMETER = 3.0  # Lennard-Jones σ, Å
 WELL_DEPTH = 0.01  # Lennard-Jones ε, eV

@@ -30,7 +30,7 @@ class LBFGS(torch.optim.LBFGS):
     def step(self, closure: Callable[[], Tensor]) -> Tensor:
         """One step of up to `max_iter` iterations; returns the loss before it."""
         loss = super().step(closure)
-        value = float(loss)
+        value = loss.detach().item()
         if not value < self.last_loss:
             self.state.clear()
         self.last_loss = value

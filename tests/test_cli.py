@@ -1,0 +1,181 @@
+"""The commands as users type them: training, evaluation, distributed runs, sweeps, mistakes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase.io import read, write
+from structures import labelled_atoms
+
+from sognet import load_model
+
+pytestmark = pytest.mark.slow
+
+SMALL = [
+    "model.short_range.cutoff=4",
+    "model.short_range.core_embedding=[4,8]",
+    "model.short_range.shell_embedding=[4,8]",
+    "model.short_range.n_axis=2",
+    "model.long_range.n_gaussians=4",
+    "trainer.accelerator=cpu",
+    "logger=csv",
+]
+
+
+def sognet(*arguments: str, fails: bool = False) -> str:
+    """Run the command; its output."""
+    command = [sys.executable, "-c", "from sognet.cli import main; main()", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    output = done.stdout + done.stderr
+    assert (done.returncode != 0) == fails, output
+    return output
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "mine.xyz"
+    write(path, [labelled_atoms(6 + i % 4, seed=i) for i in range(20)], format="extxyz")
+    return path
+
+
+def run_folder(outputs: Path) -> Path:
+    (summary,) = outputs.rglob("summary.json")
+    return summary.parent
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory) -> Path:
+    outputs = tmp_path_factory.mktemp("outputs")
+    sognet(
+        "train", "dataset=files", f"dataset.path={data}", f"paths.outputs={outputs}", *SMALL, "trainer.max_epochs=3",
+        "logger=default",
+    )  # fmt: skip
+    return run_folder(outputs)
+
+
+def test_run_folder_holds_what_a_run_leaves(trained):
+    for name in ("config.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "metrics.csv", "predictions.extxyz"):
+        assert (trained / name).is_file(), name
+    assert list(trained.glob("wandb/offline-run-*"))
+    assert {p.name for p in (trained / "figures").iterdir()} == {"parity.png", "kernel.png"}
+    summary = json.loads((trained / "summary.json").read_text())
+    assert {"train", "val", "test", "all"} <= set(summary)
+    for split in ("train", "val", "test", "all"):
+        assert {"energy_rmse", "energy_mae", "force_rmse", "force_mae"} <= set(summary[split])
+    assert summary["parameters"] > 0
+    assert summary["seconds"] > 0
+    assert "torch" in summary["versions"]
+
+
+def test_predictions_hold_the_parts_and_the_reference(trained):
+    frames = read(trained / "predictions.extxyz", ":")
+    assert len(frames) == 20
+    errors = []
+    for atoms in frames:
+        assert {"energy_short_range", "energy_long_range", "reference_energy", "split"} <= set(atoms.info)
+        assert atoms.arrays["latent"].shape[0] == len(atoms)
+        errors.append((atoms.get_forces() - atoms.arrays["reference_forces"]).ravel())
+    summary = json.loads((trained / "summary.json").read_text())
+    rmse = 1000 * np.sqrt(np.square(np.concatenate(errors)).mean())
+    assert rmse == pytest.approx(summary["all"]["force_rmse"], rel=1e-4)
+
+
+def test_evaluation_repeats_the_errors_of_the_run(trained, tmp_path):
+    sognet("evaluate", f"checkpoint={trained}/checkpoints/best.ckpt", f"paths.outputs={tmp_path}", "device=cpu")
+    before = json.loads((trained / "summary.json").read_text())
+    after = json.loads((run_folder(tmp_path) / "summary.json").read_text())
+    for split in ("train", "val", "test", "all"):
+        assert after[split] == pytest.approx(before[split], rel=1e-6)
+
+
+def test_evaluation_on_other_data(trained, data, tmp_path):
+    checkpoint = f"checkpoint={trained}/checkpoints/best.ckpt"
+    sognet("evaluate", checkpoint, "dataset=files", f"dataset.path={data}", f"paths.outputs={tmp_path}/a")
+    summary = json.loads((run_folder(tmp_path / "a") / "summary.json").read_text())
+    assert summary["test"]["n_structures"] == 20
+
+    foreign = labelled_atoms(6)
+    foreign.symbols[0] = "K"
+    write(tmp_path / "foreign.xyz", foreign, format="extxyz")
+    bare = labelled_atoms(6)
+    del bare.arrays["forces"]
+    write(tmp_path / "bare.xyz", bare, format="extxyz")
+    for name, expected, extra in (
+        ("foreign", "has K, which the model does not know", []),
+        ("bare", "dataset.forces_key", []),
+    ):
+        output = sognet(
+            "evaluate", checkpoint, "dataset=files", f"dataset.path={tmp_path}/{name}.xyz",
+            f"paths.outputs={tmp_path}/b", *extra, fails=True,
+        )  # fmt: skip
+        assert expected in output
+        assert f"{name}.xyz" in output
+        assert "Traceback" not in output
+    sognet(
+        "evaluate", checkpoint, "dataset=files", f"dataset.path={tmp_path}/bare.xyz", "dataset.forces_key=null",
+        f"paths.outputs={tmp_path}/c",
+    )  # fmt: skip
+    assert "force_rmse" not in json.loads((run_folder(tmp_path / "c") / "summary.json").read_text())["all"]
+
+
+def test_short_range_control(data, tmp_path):
+    sognet(
+        "train", "dataset=files", f"dataset.path={data}", f"paths.outputs={tmp_path}", *SMALL[:4], *SMALL[5:],
+        "trainer.max_epochs=1", "model/long_range=none",
+    )  # fmt: skip
+    model = load_model(run_folder(tmp_path) / "checkpoints" / "best.ckpt")
+    assert model.long_range is None
+    assert model.latent_head is None
+
+
+def test_two_processes_train_as_one_with_twice_the_batch(data, tmp_path):
+    common = [
+        "train", "dataset=files", f"dataset.path={data}", *SMALL, "trainer.max_epochs=2", "scheduler=none",
+        "dataset.val_fraction=0.15", "dataset.test_fraction=0.05",  # 3 over two ranks: one is a repeat; 16 to train on
+        "trainer.precision=64-true",
+    ]  # fmt: skip
+    sognet(*common, f"paths.outputs={tmp_path}/one", "batch.batch_size=4")
+    sognet(*common, f"paths.outputs={tmp_path}/two", "batch.batch_size=2", "trainer=ddp_cpu")
+    one, two = run_folder(tmp_path / "one"), run_folder(tmp_path / "two")
+    before, after = (json.loads((f / "summary.json").read_text()) for f in (one, two))
+    for split in ("train", "val", "test"):
+        assert after[split] == pytest.approx(before[split], rel=1e-7)
+    weights = [load_model(f / "checkpoints" / "last.ckpt").state_dict() for f in (one, two)]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-7, atol=1e-9)
+    logged = [(f / "metrics.csv").read_text().splitlines() for f in (one, two)]
+    assert len(logged[0]) == len(logged[1])
+
+
+def test_sweep_of_distributed_runs_has_one_folder_per_run(data, tmp_path):
+    sognet(
+        "train", "-m", "dataset=files", f"dataset.path={data}", f"paths.outputs={tmp_path}", *SMALL,
+        "trainer=ddp_cpu", "trainer.max_epochs=1", "seed=1,2",
+    )  # fmt: skip
+    assert len(list(tmp_path.rglob("summary.json"))) == 2
+    assert len(list(tmp_path.rglob("config.yaml"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["fit"], "no command 'fit'"),
+        (["train"], "dataset.path"),
+        (["train", "dataset=fils"], "fils"),
+        (["train", "trainer.max_epoch=3"], "max_epoch"),
+        (["evaluate", "checkpoint=none.ckpt"], "none.ckpt: no such checkpoint"),
+    ],
+)
+def test_mistakes_end_in_a_message(tmp_path, arguments, expected):
+    output = sognet(*arguments, *([f"paths.outputs={tmp_path}"] if arguments[0] != "fit" else []), fails=True)
+    assert expected in output
+    assert "Traceback" not in output
+
+
+def test_help_names_the_commands():
+    assert "sognet evaluate" in sognet("--help")
+    assert "dataset" in sognet("train", "--help")

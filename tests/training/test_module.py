@@ -1,0 +1,76 @@
+"""Loss, metrics and optimizers."""
+
+import pytest
+import torch
+from structures import labelled_atoms, small_model
+from torch_geometric.data import Batch
+
+from sognet.data import Keys, Structure
+from sognet.data.datamodule import GraphDataset
+from sognet.training.loss import PotentialLoss
+from sognet.training.metrics import PotentialErrors
+from sognet.training.optimizers import LBFGS
+
+pytestmark = pytest.mark.usefixtures("double")
+
+
+@pytest.fixture
+def graphs():
+    atoms = [labelled_atoms(n, seed=n) for n in (5, 12, 9, 20)]
+    return GraphDataset([Structure.from_atoms(a, Keys(), f"{len(a)} atoms") for a in atoms], 4.0)
+
+
+def batch_of(graphs, members):
+    return Batch.from_data_list([graphs[i] for i in members])
+
+
+def test_loss_of_a_batch_is_the_mean_of_its_structures(graphs):
+    """So that ranks and accumulated batches of structures of unequal size add up to the whole."""
+    model, loss = small_model(n_latent=1).train(), PotentialLoss(1.0, 100.0, 10.0, 0.1)
+    terms = loss(model(batch := batch_of(graphs, range(4))), batch)
+    alone = [loss(model(b := batch_of(graphs, [i])), b) for i in range(4)]
+    for name, value in terms.items():
+        torch.testing.assert_close(value, torch.stack([t[name] for t in alone]).mean())
+
+
+def test_metrics_count_every_structure_once(graphs):
+    model = small_model().eval()
+    padded = GraphDataset(graphs.structures, 4.0, multiple_of=6)
+    whole, shared = PotentialErrors(), PotentialErrors()
+    whole.update(model(batch := batch_of(graphs, range(4))), batch)
+    for members in ([0, 2, 4], [1, 3, 5]):
+        shared.update(model(batch := batch_of(padded, members)), batch)
+    assert shared.compute() == pytest.approx(whole.compute())
+
+
+def test_metrics_are_in_milli_electronvolts(graphs):
+    batch = batch_of(graphs, range(2))  # 5 and 12 atoms
+    n_atoms = torch.tensor([5, 12])
+    out = {
+        "energy": batch.energy + 0.003 * n_atoms,
+        "forces": batch.forces + 0.02,
+        "stress": batch.stress,
+    }
+    metric = PotentialErrors()
+    metric.update(out, batch)
+    errors = metric.compute()
+    assert errors["energy_rmse"] == pytest.approx(3.0)
+    assert errors["energy_mae"] == pytest.approx(3.0)
+    assert errors["force_rmse"] == pytest.approx(20.0)
+    assert errors["stress_rmse"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_lbfgs_finds_a_minimum_and_its_checkpoint_is_small():
+    x = torch.nn.Parameter(torch.tensor([-1.2, 1.0]))
+    optimizer = LBFGS([x])
+
+    def closure():
+        optimizer.zero_grad()
+        value = (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
+        value.backward()
+        return value
+
+    for _ in range(6):
+        optimizer.step(closure)
+    torch.testing.assert_close(x.detach(), torch.ones(2), atol=1e-5, rtol=0)
+    assert optimizer.state_dict()["state"] == {}

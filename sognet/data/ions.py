@@ -1,8 +1,8 @@
 """The built-in data set: ±1 ions with Coulomb and Lennard-Jones forces, after [SOG-Net], Fig. 2.
 
-Langevin dynamics of the primitive model of a 1:1 salt in acetonitrile: the solvent is a dielectric, the ions repel and attract
-each other by Lennard-Jones forces. A model that is given the charges has to find out by itself that the rest of the
-interaction decays as 1/r, and the solvent's permittivity.
+Langevin dynamics of the primitive model of a 1:1 salt in acetonitrile: the solvent is a dielectric, the ions repel and
+attract each other by Lennard-Jones forces. A model that is given the charges has to find out by itself that the rest
+of the interaction decays as 1/r, and the solvent's permittivity.
 """
 
 import hashlib

@@ -28,7 +28,7 @@ def constrained_kernel(kernel: SumOfGaussians, box_length: float) -> SumOfGaussi
 
 
 def fitted_decay(kernel: SumOfGaussians, r_min: float, box_length: float, channel: int = 0) -> Decay:
-    """Power law that fits the learned kernel between the cutoff and two fifths of the box.
+    """Power law that fits the learned kernel between the cutoff and a third of the box.
 
     With k = 0 excluded a constant in g changes nothing, so the exponent p is read from the slope of
     ln|g′(r)| against ln r, since g′(r) ∝ r^−(p+1); only Gaussians and distances that the box's modes constrain count.
@@ -40,7 +40,7 @@ def fitted_decay(kernel: SumOfGaussians, r_min: float, box_length: float, channe
     box_length : length of the box in Å.
     channel : latent channel.
     """
-    r_max = max(box_length / 2.5, 1.5 * r_min)
+    r_max = max(box_length / 3, 1.5 * r_min)
     r = torch.logspace(math.log10(r_min), math.log10(r_max), 200, dtype=torch.float64).requires_grad_()
     g = constrained_kernel(kernel, box_length).double()(r)[channel]
     (slope,) = torch.autograd.grad(g.sum(), r)

@@ -38,7 +38,7 @@ class _Group:
     method: str  # "pairs" or one of METHODS but "auto"
     structures: list[int]
     bounds: Bounds = (0, 0, 0)
-    cells: bytes = b""  # (G, 3, 3) doubles
+    cells: bytes = b""  # (G, 3, 3) doubles, or (1, 3, 3) where all cells are the same
 
 
 class FourierConvolution(nn.Module):
@@ -230,7 +230,12 @@ def _plan(cells: bytes, counts: bytes, periodic: bytes, k_cut: float, method: st
             last.append(i)
         else:
             groups.append((chosen, [i]))
-    return pairs + [_Group(m, s, tuple(bounds[s].max(0).tolist()), lattice[s].tobytes()) for m, s in groups]
+    return pairs + [_Group(m, s, tuple(bounds[s].max(0).tolist()), _distinct(lattice[s])) for m, s in groups]
+
+
+def _distinct(cells: np.ndarray) -> bytes:
+    """Bytes of cells (G,3,3), or of the first where all are the same: the multiplier is then evaluated once."""
+    return cells[:1].tobytes() if (cells == cells[0]).all() else cells.tobytes()
 
 
 def _cheapest(cost: float, device: str) -> str:

@@ -37,7 +37,9 @@ class SOGNetCalculator(Calculator):
         self, model: str | Path | SOGNet, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
     ) -> None:
         super().__init__()
-        self.model = model.to(device=device, dtype=dtype) if isinstance(model, SOGNet) else load_model(model, device, dtype)
+        self.model = (
+            model.to(device=device, dtype=dtype) if isinstance(model, SOGNet) else load_model(model, device, dtype)
+        )
         self.model.eval()
         self.device = torch.device(device)
 

@@ -37,7 +37,7 @@ def test_keys_are_configurable(tmp_path):
     atoms.info["total_energy"] = atoms.info.pop("energy")
     atoms.arrays["f"] = atoms.arrays.pop("forces")
     path = written(tmp_path / "a.xyz", [atoms])
-    with pytest.raises(InputError, match="dataset.energy_key"):
+    with pytest.raises(InputError, match=r"dataset\.energy_key"):
         read_structures(path)
     (structure,) = read_structures(path, Keys(energy="total_energy", forces="f"))
     assert structure.energy == pytest.approx(atoms.info["total_energy"])

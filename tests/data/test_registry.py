@@ -16,7 +16,7 @@ CONTENT = b"2\nProperties=species:S:1:pos:R:3\nNa 0 0 0\nCl 0 0 2.5\n"
 @pytest.fixture
 def server():
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802
+        def do_GET(self):
             self.send_response(200 if self.path == "/a.xyz" else 404)
             self.end_headers()
             self.wfile.write(CONTENT if self.path == "/a.xyz" else b"")

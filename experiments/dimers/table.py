@@ -1,0 +1,119 @@
+"""Table of errors and binding-energy figure of the dimer runs.
+
+python experiments/dimers/table.py [outputs/dimers] [--figure experiments/dimers/binding.png]
+
+Takes the newest finished run of each pair, split and model below the folder.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.io import read
+from matplotlib.figure import Figure
+from omegaconf import OmegaConf
+
+PAIRS = ("CC", "CP", "PP", "CA", "PA", "AA")
+PUBLISHED = {  # force RMSE in meV/Å, [SOG-Net]
+    "Deep Potential": dict(zip(PAIRS, (64.3, 35.4, 32.0, 26.8, 2.26, 1.13), strict=True)),
+    "with long range": dict(zip(PAIRS, (3.8, 2.1, 0.2, 0.5, 0.2, 0.06), strict=True)),
+}
+
+
+@dataclass
+class Run:
+    """A finished run."""
+
+    folder: Path
+    pair: str
+    split: str
+    model: str  # a key of PUBLISHED
+    seconds: float
+    energy_rmse: float  # meV, of the total energy
+    force_rmse: float  # meV/Å
+    test_force_rmse: float
+
+    @property
+    def frames(self) -> list[Atoms]:
+        """Predictions."""
+        return read(self.folder / "predictions.extxyz", ":")
+
+
+def main() -> None:
+    """Print the table and draw the figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("outputs", type=Path, nargs="?", default=Path("outputs/dimers"))
+    parser.add_argument("--figure", type=Path, default=Path(__file__).with_name("binding.png"))
+    options = parser.parse_args()
+    runs = newest(options.outputs)
+    if not runs:
+        raise SystemExit(f"no finished dimer runs below {options.outputs}")
+    print("| pair | split | model | published F | F, all 13 | F, test | E, all 13 | minutes |")
+    print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    for run in runs:
+        published = PUBLISHED[run.model][run.pair] if run.split == "random" else "–"
+        print(
+            f"| {run.pair} | {run.split} | {run.model} | {published} | {run.force_rmse:.2f} | "
+            f"{run.test_force_rmse:.2f} | {run.energy_rmse:.2f} | {run.seconds / 60:.0f} |"
+        )
+    binding_figure(runs).savefig(options.figure, dpi=150)
+    print(f"\nF: force RMSE, meV/Å; E: RMSE of the total energy, meV. Figure: {options.figure}")
+
+
+def newest(outputs: Path) -> list[Run]:
+    """Newest run of each pair, split and model."""
+    found: dict[tuple[str, str, str], Run] = {}
+    for file in sorted(outputs.rglob("summary.json"), key=lambda f: f.stat().st_mtime):
+        config = OmegaConf.load(file.with_name("config.yaml"))
+        if config.name != "dimers":
+            continue
+        summary = json.loads(file.read_text())
+        frames = read(file.with_name("predictions.extxyz"), ":")
+        energy_errors = [a.get_potential_energy() - a.info["reference_energy"] for a in frames]
+        run = Run(
+            folder=file.parent,
+            pair=config.dataset.pair,
+            split=config.dataset.split,
+            model="with long range" if config.model.long_range.get("_target_") else "Deep Potential",
+            seconds=summary["seconds"],
+            energy_rmse=1000 * float(np.sqrt(np.mean(np.square(energy_errors)))),
+            force_rmse=summary["all"]["force_rmse"],
+            test_force_rmse=summary["test"]["force_rmse"],
+        )
+        found[run.pair, run.split, run.model] = run
+    order = lambda run: (run.split, PAIRS.index(run.pair), run.model)  # noqa: E731
+    return sorted(found.values(), key=order, reverse=False)
+
+
+def binding_figure(runs: list[Run]) -> Figure:
+    """E − E_A − E_B against distance: reference, long range and short-range control, one panel per pair."""
+    shown = [p for p in PAIRS if any(r.pair == p for r in runs)]
+    figure = Figure(figsize=(3.2 * len(shown), 3.2), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(shown)))
+    styles = {"with long range": ("#2166ac", "-"), "Deep Potential": ("#e08214", "--")}
+    split = "random" if any(r.split == "random" for r in runs) else "extrapolate"
+    for axis, pair in zip(axes, shown, strict=True):
+        for run in (r for r in runs if r.pair == pair and r.split == split):
+            frames = sorted(run.frames, key=lambda a: a.info["distance"])
+            distance = [a.info["distance"] for a in frames]
+            separated = [a.info["energyA"] + a.info["energyB"] for a in frames]
+            predicted = [a.get_potential_energy() - e for a, e in zip(frames, separated, strict=True)]
+            color, line = styles[run.model]
+            axis.plot(distance, predicted, line, color=color, label=run.model)
+            if run.model == "with long range" or not axis.collections:
+                reference = [a.info["reference_energy"] - e for a, e in zip(frames, separated, strict=True)]
+                trained = np.array([a.info["split"] != "test" for a in frames])
+                points = np.column_stack([distance, reference])
+                axis.scatter(*points[trained].T, s=16, color="k", zorder=3, label="training")
+                axis.scatter(*points[~trained].T, s=30, facecolor="w", edgecolor="k", zorder=3, label="test")
+        axis.set(title=pair, xlabel="distance / Å")
+    axes[0].set_ylabel("E − E$_A$ − E$_B$ / eV")
+    axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+if __name__ == "__main__":
+    main()

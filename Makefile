@@ -14,7 +14,7 @@ $(BIN)/.ready: pyproject.toml
 	touch $@
 
 train: $(BIN)/.ready  ## train on the built-in electrolyte and show what was learned (about three minutes)
-	$(BIN)/sognet train
+	$(BIN)/sognet train experiment=electrolyte
 
 test: $(BIN)/.ready  ## run the tests (about ten minutes on two cores)
 	$(BIN)/python -m pytest

@@ -1,0 +1,38 @@
+"""Configuration and package fit together."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from sognet.cli import CONFIGURATION
+from sognet.model.build import build_model
+
+GROUPS = sorted(
+    (str(file.parent.relative_to(CONFIGURATION)), file.stem)
+    for file in CONFIGURATION.rglob("*.yaml")
+    if file.parent != CONFIGURATION
+)
+
+
+def composed(*overrides: str):
+    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+        return compose("train", [*overrides, "folder=somewhere"])
+
+
+@pytest.mark.parametrize(("group", "option"), GROUPS)
+def test_every_option_of_every_group_composes(group, option):
+    config = composed(f"{group}={option}")
+    OmegaConf.to_container(config, resolve=True)
+
+
+@pytest.mark.parametrize("option", sorted(f.stem for f in (Path(CONFIGURATION) / "experiment").glob("*.yaml")))
+@pytest.mark.parametrize("long_range", ["power_law", "log_spaced", "none"])
+def test_every_experiment_builds_its_model(option, long_range):
+    config = composed(f"experiment={option}", f"model/long_range={long_range}")
+    model = build_model(config.model, ["Na", "Cl"], {"Na": -1.0, "Cl": -2.0}, 0.5)
+    assert (model.long_range is None) == (long_range == "none")
+    assert instantiate(config.loss).forces > 0
+    assert instantiate(config.optimizer)(model.parameters()).param_groups

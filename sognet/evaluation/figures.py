@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from sognet.evaluation.kernel import constrained_kernel, fitted_decay
 from sognet.evaluation.predictions import Prediction
@@ -40,28 +41,37 @@ def parity_figure(predictions: Mapping[str, Sequence[Prediction]]) -> Figure:
 
 
 def kernel_figure(kernel: SumOfGaussians, r_min: float, box_length: float) -> Figure:
-    """The multiplier ĝ(k) and the force −g′(r) of the kernel beside 1/r's, with the fitted exponent."""
+    """The multiplier ĝ(k) and the force −g′(r) of the kernel with the fitted exponent, beside those of 1/r, which is
+    scaled to the first channel's strength in the fitted range.
+    """
     figure = Figure(figsize=(8.5, 4.2), layout="constrained")
     fourier, real = figure.subplots(1, 2)
     seen = constrained_kernel(kernel, box_length).double()
-    k = torch.logspace(
-        math.log10(2 * math.pi / box_length), math.log10(2 * kernel.max_bandwidth), 300, dtype=torch.float64
-    )
-    r = torch.logspace(math.log10(0.3 * r_min), math.log10(box_length / 2), 300, dtype=torch.float64).requires_grad_()
+    k = _log_grid(2 * math.pi / box_length, 3 * seen.bandwidths.max().item())
+    r = _log_grid(0.3 * r_min, box_length / 2).requires_grad_()
     multiplier = seen.multiplier(k.square()).detach()
-    for channel in range(kernel.n_channels):
-        decay = fitted_decay(kernel, r_min, box_length, channel)
+    decays = [fitted_decay(kernel, r_min, box_length, channel) for channel in range(kernel.n_channels)]
+    for channel, decay in enumerate(decays):
         (slope,) = torch.autograd.grad(seen(r)[channel].sum(), r)
         label = f"learned: $p$ = {decay.exponent:.2f}" + (f" (channel {channel})" if kernel.n_channels > 1 else "")
         fourier.loglog(k, multiplier[channel].abs(), lw=2)
         real.loglog(r.detach(), slope.abs(), lw=2, label=label)
-    fourier.loglog(k, 4 * math.pi * COULOMB_CONSTANT / k.square(), "k--", lw=1)
-    real.loglog(r.detach(), COULOMB_CONSTANT / r.detach().square(), "k--", lw=1, label="1/r: $p$ = 1")
-    real.axvspan(r_min, decay.r_max, color="0.93", zorder=0, label="fitted range")
+    strength = abs(decays[0].coulomb_ratio) * COULOMB_CONSTANT
+    fourier.loglog(k, 4 * math.pi * strength / k.square(), "k--", lw=1)
+    real.loglog(r.detach(), strength / r.detach().square(), "k--", lw=1, label="1/r: $p$ = 1")
+    real.axvspan(r_min, decays[0].r_max, color="0.88", zorder=0, label="fitted range")
     fourier.set(xlabel="k / Å$^{-1}$", ylabel="|ĝ(k)| / eV Å$^3$", ylim=(multiplier.abs().max() * 1e-6, None))
     real.set(xlabel="r / Å", ylabel="|g′(r)| / eV Å$^{-1}$")
-    real.legend(frameon=False)
+    real.legend(frameon=False, loc="lower left")
+    for axes in (fourier, real):
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     return figure
+
+
+def _log_grid(low: float, high: float) -> torch.Tensor:
+    return torch.logspace(math.log10(low), math.log10(high), 300, dtype=torch.float64)
 
 
 def save_figure(figure: Figure, path: Path) -> Path:

@@ -5,15 +5,20 @@ from dataclasses import dataclass
 
 import torch
 
-from sognet.long_range import SumOfGaussians
+from sognet.long_range import COULOMB_CONSTANT, SumOfGaussians
 
 
 @dataclass(frozen=True)
 class Decay:
-    """g(r) ≈ amplitude · r^(−exponent) for the distances `r_min` to `r_max` (Å); amplitude in eV·Å^exponent."""
+    """g(r) ≈ amplitude · r^(−exponent) for the distances `r_min` to `r_max` (Å); amplitude in eV·Å^exponent.
+
+    `coulomb_ratio` is the mean of −g′(r)·r² over Coulomb's constant: 1 for charges in vacuum, the inverse of the
+    permittivity in a medium; without meaning where the latents are not charges in e.
+    """
 
     exponent: float
     amplitude: float
+    coulomb_ratio: float
     r_min: float
     r_max: float
 
@@ -47,5 +52,6 @@ def fitted_decay(kernel: SumOfGaussians, r_min: float, box_length: float, channe
     x, y = r.detach().log(), slope.abs().log()
     gradient = ((x - x.mean()) * (y - y.mean())).sum() / (x - x.mean()).square().sum()
     exponent = -gradient.item() - 1
-    amplitude = (slope.abs() * r.detach() ** (exponent + 1)).mean().item() / exponent
-    return Decay(exponent, math.copysign(amplitude, -slope.mean().item()), r_min, r_max)
+    amplitude = (-slope * r.detach() ** (exponent + 1)).mean().item() / exponent
+    coulomb_ratio = (-slope * r.detach().square()).mean().item() / COULOMB_CONSTANT
+    return Decay(exponent, amplitude, coulomb_ratio, r_min, r_max)

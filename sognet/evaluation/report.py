@@ -89,8 +89,10 @@ def print_summary(summary: dict[str, Any], title: str, console: Console | None =
     console.print(table)
     for decay in summary.get("kernel", []):
         console.print(
-            f"learned decay of the long-range interaction: r^-{decay['exponent']:.3f} "
-            f"(fitted from {decay['r_min']:.1f} to {decay['r_max']:.1f} Å; Coulomb is r^-1)"
+            f"learned decay of the long-range interaction: r^-{decay['exponent']:.2f} "
+            f"from {decay['r_min']:.1f} to {decay['r_max']:.1f} Å (Coulomb: r^-1), strength "
+            f"{decay['coulomb_ratio']:.4f} of that of two charges e in vacuum",
+            soft_wrap=True,
         )
     for name, path in summary["figures"].items():
         console.print(f"{name}: {path}", soft_wrap=True)

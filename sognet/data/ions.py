@@ -44,20 +44,23 @@ logger = logging.getLogger(__name__)
 
 
 class IonCalculator(Calculator):
-    """Ewald sum (torch-pme) of charges in a dielectric, and Lennard-Jones forces shifted to zero at their cutoff.
+    """Charges in a dielectric, and Lennard-Jones forces shifted to zero at their cutoff.
 
     Parameters
     ----------
-    charges : (N,) in e; all zero leaves Lennard-Jones alone.
+    charges : (N,) in e.
     box_length : Å, of the cubic box; sets the split of the Ewald sum.
+    interaction : "coulomb" for the Ewald sum (torch-pme), "short_range" for Coulomb forces shifted to zero at the
+        cutoff of the Lennard-Jones forces.
     """
 
     implemented_properties = ("energy", "forces")
 
-    def __init__(self, charges: np.ndarray, box_length: float) -> None:
+    def __init__(self, charges: np.ndarray, box_length: float, interaction: str = "coulomb") -> None:
         super().__init__()
         self.charges = torch.from_numpy(charges)[:, None]
-        self.cutoff = box_length / 2
+        self.interaction = interaction
+        self.cutoff = box_length / 2 if interaction == "coulomb" else LENNARD_JONES_CUTOFF
         smearing = self.cutoff / 5.0  # forces converged to 1e-6 eV/Å
         self.ewald = torchpme.EwaldCalculator(
             torchpme.CoulombPotential(smearing=smearing), lr_wavelength=smearing
@@ -74,9 +77,11 @@ class IonCalculator(Calculator):
         vectors = positions[pairs[:, 1]] - positions[pairs[:, 0]] + torch.from_numpy(shift.astype(float)) @ cell
         distance = vectors.norm(dim=1)
         energy = _lennard_jones(distance).sum()
-        if self.charges.any():
-            potential = self.ewald(self.charges, cell, positions, pairs, distance)
-            energy = energy + COULOMB_CONSTANT / PERMITTIVITY * (self.charges * potential).sum()
+        if self.interaction == "coulomb":
+            electrostatic = (self.charges * self.ewald(self.charges, cell, positions, pairs, distance)).sum()
+        else:
+            electrostatic = (self.charges[pairs].prod(1)[:, 0] * _shifted_inverse(distance)).sum()
+        energy = energy + COULOMB_CONSTANT / PERMITTIVITY * electrostatic
         (gradient,) = torch.autograd.grad(energy, positions)
         self.results = {"energy": energy.item(), "forces": -gradient.numpy()}
 
@@ -95,7 +100,7 @@ def electrolyte(
 
     Parameters
     ----------
-    interaction : "coulomb", or "short_range" for the control without charges.
+    interaction : "coulomb", or "short_range" for the control whose forces all end at 2σ.
     n_ions : half of them Na with charge +1, half Cl with −1.
     concentration : mol/L of each.
     n_frames : configurations.
@@ -138,7 +143,7 @@ def sample(interaction: str, n_ions: int, concentration: float, n_frames: int, s
     signs = np.where(np.arange(n_ions) < n_ions // 2, 1.0, -1.0)
     symbols = np.where(signs > 0, "Na", "Cl").tolist()
     atoms = Atoms(symbols, positions=sites, cell=[length] * 3, pbc=True)
-    atoms.calc = IonCalculator(signs if interaction == "coulomb" else np.zeros(n_ions), length)
+    atoms.calc = IonCalculator(signs, length, interaction)
     dynamics = Langevin(
         atoms, TIME_STEP * units.fs, temperature_K=TEMPERATURE, friction=0.003 / units.fs, rng=rng, fixcm=False
     )
@@ -162,6 +167,12 @@ def _lennard_jones(distance: torch.Tensor) -> torch.Tensor:
     power = torch.where(inside, DIAMETER / distance, 0.0) ** 6
     energy = 4 * WELL_DEPTH * (power**2 - power - edge**2 + edge) - slope * (distance - cutoff)
     return torch.where(inside, energy, 0.0)
+
+
+def _shifted_inverse(distance: torch.Tensor) -> torch.Tensor:
+    """1/r, shifted in value and slope to reach zero at the cutoff."""
+    cutoff = LENNARD_JONES_CUTOFF
+    return torch.where(distance < cutoff, 1 / distance - 2 / cutoff + distance / cutoff**2, 0.0)
 
 
 def _cached(settings: dict[str, Any], root: str | None) -> Path:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.calculators.lj import LennardJones
 
 from sognet.data import dimers, dipeptides, electrolyte, water
@@ -63,17 +64,26 @@ def test_electrolyte_is_reproducible_and_cached(tmp_path):
 
 
 def test_ions_feel_coulomb_and_lennard_jones_forces():
-    """Two ions in a huge box, and a Lennard-Jones pair by ASE."""
-    from ase import Atoms
-
+    """Two ions in a huge box: like and unlike pairs differ by the Coulomb energy, their mean is ASE's Lennard-Jones."""
     length, distance = 60.0, 3.2
     pair = Atoms("NaCl", positions=[[0, 0, 0], [distance, 0, 0]], cell=[length] * 3, pbc=True)
-    pair.calc = IonCalculator(np.array([1.0, -1.0]), length)
-    charged = pair.get_potential_energy()
-    pair.calc = IonCalculator(np.zeros(2), length)
-    neutral = pair.get_potential_energy()
-    images = 2 * np.pi / 3 * COULOMB_CONSTANT / PERMITTIVITY * distance**2 / length**3  # dipoles under tin foil
-    assert charged - neutral == pytest.approx(-COULOMB_CONSTANT / PERMITTIVITY / distance - images, abs=3e-4)
-    forces = pair.get_forces()
+    energies, forces = {}, {}
+    for charge in (1.0, -1.0):
+        pair.calc = IonCalculator(np.array([1.0, charge]), length, "short_range")
+        energies[charge], forces[charge] = pair.get_potential_energy(), pair.get_forces()
+    strength = COULOMB_CONSTANT / PERMITTIVITY
+    shifted = 1 / distance - 2 / 6.0 + distance / 6.0**2
+    assert (energies[1.0] - energies[-1.0]) / 2 == pytest.approx(strength * shifted, abs=1e-12)
+    mean = (forces[1.0] + forces[-1.0]) / 2
+    pair.calc = IonCalculator(np.array([1.0, -1.0]), length, "coulomb")
+    ewald = pair.get_potential_energy() - (energies[1.0] + energies[-1.0]) / 2
+    images = 2 * np.pi / 3 * strength * distance**2 / length**3  # dipoles under tin-foil boundary conditions
+    assert ewald == pytest.approx(-strength / distance - images, abs=2e-5)
     pair.calc = LennardJones(sigma=3.0, epsilon=0.01, rc=30.0)
-    np.testing.assert_allclose(forces, pair.get_forces(), atol=2e-3)
+    np.testing.assert_allclose(mean, pair.get_forces(), atol=2e-3)  # ours end at 2σ
+
+
+def test_short_range_forces_end_at_two_diameters():
+    pair = Atoms("NaCl", positions=[[0, 0, 0], [5.9999, 0, 0]], cell=[60.0] * 3, pbc=True)
+    pair.calc = IonCalculator(np.array([1.0, -1.0]), 60.0, "short_range")
+    np.testing.assert_allclose(pair.get_forces(), 0.0, atol=1e-5)

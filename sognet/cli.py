@@ -1,6 +1,7 @@
 """The command `sognet`: `sognet train` and `sognet evaluate`, configured by Hydra."""
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -69,6 +70,7 @@ def main() -> None:
 
 def quieten() -> None:
     """Leave out what libraries say of themselves on every run."""
+    os.environ.setdefault("WANDB_SILENT", "true")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (

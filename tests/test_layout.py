@@ -8,6 +8,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from sognet.cli import CONFIGURATION
+from sognet.data import Statistics
+from sognet.errors import InputError
 from sognet.model.build import build_model
 
 GROUPS = sorted(
@@ -15,6 +17,7 @@ GROUPS = sorted(
     for file in CONFIGURATION.rglob("*.yaml")
     if file.parent != CONFIGURATION
 )
+FOUND = Statistics(["Na", "Cl"], {"Na": -1.0, "Cl": -2.0}, isolated_energies={"Na": -0.5}, force_rms=0.5)
 
 
 def composed(*overrides: str):
@@ -32,7 +35,17 @@ def test_every_option_of_every_group_composes(group, option):
 @pytest.mark.parametrize("long_range", ["power_law", "log_spaced", "none"])
 def test_every_experiment_builds_its_model(option, long_range):
     config = composed(f"experiment={option}", f"model/long_range={long_range}")
-    model = build_model(config.model, ["Na", "Cl"], {"Na": -1.0, "Cl": -2.0}, 0.5)
+    model = build_model(config.model, FOUND)
     assert (model.long_range is None) == (long_range == "none")
     assert instantiate(config.loss).forces > 0
     assert instantiate(config.optimizer)(model.parameters()).param_groups
+
+
+def test_composition_energies_are_given_fitted_or_of_isolated_atoms():
+    def energies(setting: str) -> dict[str, float]:
+        return build_model(composed(f"model.composition_energies={setting}").model, FOUND).composition_energies
+
+    assert energies("null") == FOUND.composition_energies
+    assert energies("{Na: -7.0}") == {"Na": -7.0}
+    with pytest.raises(InputError, match="single atom of Cl"):
+        energies("isolated")

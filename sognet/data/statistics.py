@@ -14,7 +14,8 @@ class Statistics:
     """What a model needs to know of its training split."""
 
     species: list[str]  # by atomic number
-    composition_energies: dict[str, float]  # eV
+    composition_energies: dict[str, float]  # eV, by least squares
+    isolated_energies: dict[str, float]  # eV, of structures of one atom
     force_rms: float  # eV/Å, of one component; 1 where the split has no forces
 
 
@@ -27,6 +28,9 @@ def statistics(structures: Sequence[Structure]) -> Statistics:
     return Statistics(
         species=[chemical_symbols[z] for z in numbers],
         composition_energies=least_squares_composition(structures),
+        isolated_energies={
+            chemical_symbols[s.numbers[0]]: s.energy for s in structures if len(s) == 1 and s.energy is not None
+        },
         force_rms=force_rms,
     )
 

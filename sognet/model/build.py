@@ -5,26 +5,35 @@ from typing import Any
 
 from hydra.utils import instantiate
 
+from sognet.data import Statistics
+from sognet.errors import InputError
 from sognet.model.sognet import SOGNet
 
 
-def build_model(
-    config: Mapping[str, Any], species: list[str], composition: Mapping[str, float], force_rms: float
-) -> SOGNet:
+def build_model(config: Mapping[str, Any], found: Statistics) -> SOGNet:
     """Instantiate the `model` group; what it leaves null is taken from the training split.
 
     Parameters
     ----------
     config : the `model` group.
-    species : elements of the training split.
-    composition : least-squares composition energies, eV.
-    force_rms : root mean square force component, eV/Å.
+    found : statistics of the training split.
+
+    Raises
+    ------
+    InputError : `composition_energies=isolated` without a structure of one atom for every element.
     """
     settings: dict[str, Any] = {}
     if config["composition_energies"] is None:
-        settings["composition_energies"] = dict(composition)
+        settings["composition_energies"] = found.composition_energies
+    elif config["composition_energies"] == "isolated":
+        if missing := sorted(set(found.species) - set(found.isolated_energies)):
+            raise InputError(
+                "model.composition_energies=isolated needs a training structure of a single atom of "
+                f"{', '.join(missing)}"
+            )
+        settings["composition_energies"] = found.isolated_energies
     if config["energy_scale"] is None:
-        settings["energy_scale"] = force_rms
-    short_range = instantiate(config["short_range"], species=config["short_range"]["species"] or species)
+        settings["energy_scale"] = found.force_rms
+    short_range = instantiate(config["short_range"], species=config["short_range"]["species"] or found.species)
     long_range = instantiate(config["long_range"]) if config["long_range"]["_target_"] else None
     return instantiate(config, short_range=short_range, long_range=long_range, _convert_="all", **settings)

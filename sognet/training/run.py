@@ -61,8 +61,7 @@ def train(config: DictConfig) -> float | None:
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     splits: Splits = instantiate(config.dataset)
     check_targets(config.loss, splits)
-    found = statistics(splits.train)
-    model = build_model(config.model, found.species, found.composition_energies, found.force_rms)
+    model = build_model(config.model, statistics(splits.train))
     datamodule = StructureDataModule(splits, model.cutoff, seed=config.seed, **instantiate(config.batch))
     if model.standardize:
         sample = splits.train[:: max(1, len(splits.train) // STANDARDIZATION_STRUCTURES)]

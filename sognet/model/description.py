@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from sognet.errors import InputError
 from sognet.long_range import FourierConvolution, SumOfGaussians
 from sognet.model.sognet import SOGNet
-from sognet.short_range import DeepPotential
+from sognet.short_range import CACE, DeepPotential
 
 CLASSES: dict[str, type[nn.Module]] = {
-    c.__name__: c for c in (SOGNet, DeepPotential, FourierConvolution, SumOfGaussians)
+    c.__name__: c for c in (SOGNet, CACE, DeepPotential, FourierConvolution, SumOfGaussians)
 }
 
 

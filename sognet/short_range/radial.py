@@ -1,0 +1,35 @@
+"""Radial functions: trainable Bessel functions under a polynomial cutoff ([CACE])."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def polynomial_cutoff(distance: Tensor, cutoff: float, power: int = 6) -> Tensor:
+    """1 − (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) − p(p+1)/2 x^(p+2) with x = r/r_c, 0 beyond; p − 1 times differentiable
+    at 0 and twice at r_c. Distances in Å, any shape.
+    """
+    x = (distance / cutoff).clamp(max=1.0)
+    p = power
+    return 1 - x**p * ((p + 1) * (p + 2) / 2 - x * (p * (p + 2) - x * (p * (p + 1) / 2)))
+
+
+class BesselFunctions(nn.Module):
+    """√(2/r_c) sin(f_b r/r_c)/r times the polynomial cutoff, with trainable f_b that start at bπ.
+
+    Parameters
+    ----------
+    n_functions : number of functions.
+    cutoff : r_c, Å.
+    """
+
+    def __init__(self, n_functions: int, cutoff: float) -> None:
+        super().__init__()
+        self.cutoff = cutoff
+        self.frequencies = nn.Parameter(math.pi * torch.arange(1, n_functions + 1, dtype=torch.get_default_dtype()))
+
+    def forward(self, distance: Tensor) -> Tensor:
+        """Distances (E,) in Å -> (E, n_functions)."""
+        envelope = math.sqrt(2 / self.cutoff) * polynomial_cutoff(distance, self.cutoff) / distance
+        return envelope[:, None] * torch.sin(distance[:, None] * (self.frequencies / self.cutoff))

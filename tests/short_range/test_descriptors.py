@@ -1,0 +1,145 @@
+"""The descriptors' symmetries, smoothness and sizes, and CACE against its definition."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from scipy.spatial.transform import Rotation
+from structures import deep_potential, graph_of, random_atoms
+from torch_geometric.data import Batch
+
+from sognet.short_range import CACE
+from sognet.short_range.angular import Invariants, Monomials, multi_indices, multinomial
+from sognet.short_range.edges import edge_vectors
+
+pytestmark = pytest.mark.usefixtures("double")
+
+
+def cace(**settings) -> CACE:
+    torch.manual_seed(2)
+    return CACE(["Na", "Cl"], **({"cutoff": 4.0, "n_radial": 4, "n_embedding": 2} | settings))
+
+
+DESCRIPTORS = {
+    "deep potential": deep_potential,
+    "core alone": lambda: deep_potential(shell_embedding=()),
+    "shell alone": lambda: deep_potential(core_embedding=()),
+    "cace": cace,
+    "cace, four bodies": lambda: cace(nu_max=4, l_max=3),
+    "cace, messages": lambda: cace(n_message_passing=1, l_max=2, nu_max=2),
+}
+
+
+@pytest.fixture(params=DESCRIPTORS)
+def descriptor(request):
+    torch.manual_seed(1)
+    return DESCRIPTORS[request.param]()
+
+
+def test_features_have_the_promised_number_and_vary(descriptor):
+    features = descriptor(graph_of(random_atoms()))
+    assert features.shape == (12, descriptor.n_features)
+    assert features.std(0).min() > 0
+
+
+def test_features_do_not_change_under_rotation_inversion_and_translation(descriptor):
+    atoms = random_atoms()
+    reference = descriptor(graph_of(atoms))
+    for matrix in (Rotation.from_rotvec([0.3, -0.9, 0.5]).as_matrix(), -np.eye(3)):
+        turned = atoms.copy()
+        turned.set_cell(atoms.cell.array @ matrix.T)
+        turned.positions = atoms.positions @ matrix.T + 0.7
+        torch.testing.assert_close(descriptor(graph_of(turned)), reference, atol=1e-9, rtol=1e-9)
+
+
+def test_features_follow_a_permutation_and_a_supercell(descriptor):
+    atoms = random_atoms()
+    reference = descriptor(graph_of(atoms))
+    order = np.random.default_rng(1).permutation(len(atoms))
+    torch.testing.assert_close(descriptor(graph_of(atoms[order])), reference[order], atol=1e-9, rtol=1e-9)
+    doubled = descriptor(graph_of(atoms.repeat((1, 2, 1))))
+    torch.testing.assert_close(doubled, reference.repeat(2, 1), atol=1e-9, rtol=1e-9)
+
+
+def test_an_atom_enters_smoothly(descriptor):
+    def features(distance: float) -> torch.Tensor:
+        atoms = Atoms("NaClNa", positions=[[0, 0, 0], [distance, 0, 0], [0, 2.0, 0]])
+        return descriptor(graph_of(atoms))[0]
+
+    step = 1e-3
+    values = [features(4.0 + n * step) for n in (-2, -1, 0, 1)]
+    curvature = (values[0] - 2 * values[1] + values[2]) / step**2
+    torch.testing.assert_close(values[2], values[3], atol=1e-12, rtol=0)
+    assert curvature.abs().max() < 0.2 * (1 + features(3.0).abs().max())
+
+
+def test_atoms_without_neighbours_and_batches(descriptor):
+    lonely, pair = Atoms("Cl", positions=[[0.0, 0, 0]]), Atoms("NaCl", positions=[[0, 0, 0], [2.5, 0, 0]])
+    graphs = [graph_of(a) for a in (lonely, pair, random_atoms())]
+    together = descriptor(Batch.from_data_list(graphs))
+    alone = [descriptor(g) for g in graphs]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-10, rtol=1e-10)
+
+
+def test_unknown_species_and_unsorted_edges_are_refused():
+    with pytest.raises(ValueError, match="structure has Cu"):
+        cace()(graph_of(Atoms("Cu2", positions=[[0, 0, 0], [2, 0, 0]])))
+    graph = graph_of(random_atoms())
+    graph.edge_index = graph.edge_index.flip(1)
+    with pytest.raises(ValueError, match="sorted by centre"):
+        cace()(graph)
+
+
+@pytest.mark.parametrize(("l_max", "nu_max", "expected"), [(2, 2, 3), (3, 3, 6), (4, 3, 9), (3, 1, 1), (3, 4, 7)])
+def test_number_of_invariants(l_max, nu_max, expected):
+    assert Invariants(Monomials(l_max).indices, nu_max).n_invariants == expected
+
+
+def test_invariants_of_one_direction_are_one():
+    """For A = the monomials of one unit vector every chain is a product of powers of u·u = 1."""
+    monomials = Monomials(4)
+    direction = torch.nn.functional.normalize(torch.randn(1, 3), dim=1)
+    values = Invariants(monomials.indices, 4)(monomials(direction).T)
+    torch.testing.assert_close(values, torch.ones_like(values))
+
+
+def test_cace_is_its_definition():
+    """χ built for every edge as a full outer product, radial × angular × sender × receiver, then summed."""
+    model = cace(nu_max=2, l_max=2)
+    graph = graph_of(random_atoms())
+    species = model.species_index(graph.z)
+    neighbour, centre = graph.edge_index
+    vectors = edge_vectors(graph)
+    distance = vectors.norm(dim=1)
+    x, y, z = (vectors / distance[:, None]).T
+    u = distance / model.cutoff
+    envelope = 1 - 28 * u**6 + 48 * u**7 - 21 * u**8
+    bessel = torch.stack(
+        [
+            math.sqrt(2 / model.cutoff) * torch.sin(f * u) / distance * envelope
+            for f in model.bessel.frequencies.tolist()
+        ],
+        dim=1,
+    )
+    expected = []
+    for order in range(3):
+        radial = torch.einsum("eb,sbnt->enst", bessel, model.mixing[order])
+        channel = torch.einsum("es,et->est", model.sender[species[neighbour]], model.receiver[species[centre]])
+        total = 0
+        for lx, ly, lz in multi_indices(order):
+            edges = radial * channel[:, None] * (x**lx * y**ly * z**lz)[:, None, None, None]
+            summed = torch.zeros(len(graph.z), *edges.shape[1:]).index_add(0, centre, edges)
+            total = total + (summed if order == 0 else multinomial((lx, ly, lz)) * summed**2)
+        expected.append(total.flatten(1))
+    torch.testing.assert_close(model(graph), torch.cat(expected, dim=1), atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("species", "n_embedding", "n_radial", "features"),
+    [(["Na", "Cl"], 2, 8, 192), (["H", "O", "F", "K"], 4, 12, 1152), (["H", "O"], 3, 12, 648)],
+)
+def test_published_numbers_of_features(species, n_embedding, n_radial, features):
+    model = CACE(species, 5.0, n_radial=n_radial, n_embedding=n_embedding)
+    assert model.n_features == features

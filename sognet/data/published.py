@@ -1,5 +1,6 @@
 """Published data sets of the method's papers, read from the registry's files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sognet.data.readers import read_structures
@@ -44,12 +45,17 @@ def dimers(
     return Splits(f"dimers-{pair}", *split_off(near + far, val_fraction, test_fraction, seed))
 
 
-def dipeptides(root: str | None = None) -> Splits:
+def dipeptides(splits: Sequence[str] = ("train", "val", "test"), root: str | None = None) -> Splits:
     """Polar dipeptides of SPICE without periodicity, in the published splits.
 
     The published archive names the forces `force`. Per atom `mbi_charges` (e); `dipole` (e·Å), `quadrupole` (e·Å²).
+
+    Parameters
+    ----------
+    splits : which of the published splits to read.
+    root : see registry.fetch.
     """
-    names = {s: f"dipeptides/spice-dipep-dipolar_{s}.xyz" for s in ("train", "val", "test")}
+    names = {s: f"dipeptides/spice-dipep-dipolar_{s}.xyz" for s in splits}
     parts = {s: read_structures(fetch(name, root), Keys(forces="force")) for s, name in names.items()}
     return Splits("dipeptides", **parts)
 

@@ -1,11 +1,12 @@
-"""Table of errors and binding-energy figure of the dimer runs.
+"""Table of errors, binding-energy figure and learning curves of the dimer runs.
 
-python experiments/dimers/table.py [outputs/dimers] [--figure experiments/dimers/binding.png]
+python experiments/dimers/table.py [outputs/dimers]
 
 Takes the newest finished run of each pair, split and model below the folder.
 """
 
 import argparse
+import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ def main() -> None:
     """Print the table and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("outputs", type=Path, nargs="?", default=Path("outputs/dimers"))
-    parser.add_argument("--figure", type=Path, default=Path(__file__).with_name("binding.png"))
+    parser.add_argument("--figures", type=Path, default=Path(__file__).parent, help="folder to draw into")
     options = parser.parse_args()
     runs = newest(options.outputs)
     if not runs:
@@ -59,8 +60,9 @@ def main() -> None:
             f"| {run.pair} | {run.split} | {run.model} | {published} | {run.force_rmse:.2f} | "
             f"{run.test_force_rmse:.2f} | {run.energy_rmse:.2f} | {run.seconds / 60:.0f} |"
         )
-    binding_figure(runs).savefig(options.figure, dpi=150)
-    print(f"\nF: force RMSE, meV/Å; E: RMSE of the total energy, meV. Figure: {options.figure}")
+    binding_figure(runs).savefig(options.figures / "binding.png", dpi=150)
+    learning_figure(runs).savefig(options.figures / "learning.png", dpi=150)
+    print(f"\nF: force RMSE, meV/Å; E: RMSE of the total energy, meV. Figures in {options.figures}")
 
 
 def newest(outputs: Path) -> list[Run]:
@@ -84,8 +86,7 @@ def newest(outputs: Path) -> list[Run]:
             test_force_rmse=summary["test"]["force_rmse"],
         )
         found[run.pair, run.split, run.model] = run
-    order = lambda run: (run.split, PAIRS.index(run.pair), run.model)  # noqa: E731
-    return sorted(found.values(), key=order, reverse=False)
+    return sorted(found.values(), key=lambda run: (run.split, PAIRS.index(run.pair), run.model))
 
 
 def binding_figure(runs: list[Run]) -> Figure:
@@ -112,6 +113,23 @@ def binding_figure(runs: list[Run]) -> Figure:
         axis.set(title=pair, xlabel="distance / Å")
     axes[0].set_ylabel("E − E$_A$ − E$_B$ / eV")
     axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def learning_figure(runs: list[Run]) -> Figure:
+    """Force RMSE of the training frames against time, with the published value of each pair."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for color, pair in enumerate(PAIRS):
+        for run in (r for r in runs if r.pair == pair and r.model == "with long range" and r.split == "random"):
+            weight = OmegaConf.load(run.folder / "config.yaml").loss.forces
+            with (run.folder / "metrics.csv").open() as file:
+                rows = [float(row["train/forces"]) for row in csv.DictReader(file) if row.get("train/forces")]
+            minutes = np.arange(1, len(rows) + 1) * run.seconds / 60 / len(rows)
+            axes.loglog(minutes, 1000 * np.sqrt(np.array(rows) / weight), f"C{color}", label=pair)
+            axes.axhline(PUBLISHED[run.model][pair], color=f"C{color}", lw=0.8, ls=":")
+    axes.set(xlabel="minutes", ylabel="force RMSE of the training frames / meV Å$^{-1}$")
+    axes.legend(frameon=False, title="dotted: published")
     return figure
 
 

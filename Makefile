@@ -13,7 +13,7 @@ $(BIN)/.ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
-train: $(BIN)/.ready  ## train on the built-in electrolyte and show what was learned (about three minutes)
+train: $(BIN)/.ready  ## train on the built-in electrolyte and show what was learned (about four minutes)
 	$(BIN)/sognet train experiment=electrolyte
 
 test: $(BIN)/.ready  ## run the tests (about ten minutes on two cores)

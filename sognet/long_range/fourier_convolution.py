@@ -22,6 +22,9 @@ METHODS = ("auto", "separable", "nufft", "direct")
 DIRECT_BELOW = 1.5e5
 """Atoms × half-box modes of a structure below which the plain sum is the fastest (two CPU cores)."""
 
+DIRECT_BATCH_BELOW = 1.0e6
+"""The same, summed over all structures of a batch, whose matrix products of factors then pay off together."""
+
 NUFFT_FROM = {"cpu": 5.0e6, "cuda": 4.0e10}
 """Atoms × half-box modes of a structure from which the NUFFT is the cheapest way to the structure factor.
 CPU: measured on two cores by experiments/benchmarks/long_range.py. CUDA: estimated from the tens of milliseconds
@@ -224,7 +227,7 @@ def _plan(cells: bytes, counts: bytes, periodic: bytes, k_cut: float, method: st
     cost = n_atoms * (bounds[:, 0] + 1.0) * (2 * bounds[:, 1] + 1) * (2 * bounds[:, 2] + 1)
     groups: list[tuple[str, list[int]]] = []
     for i in sorted(np.flatnonzero(is_periodic & (n_atoms > 0)).tolist(), key=cost.__getitem__):
-        chosen = _cheapest(cost[i], device) if method == "auto" else method
+        chosen = _cheapest(cost[i], cost[is_periodic].sum(), device) if method == "auto" else method
         last_method, last = groups[-1] if groups else ("", [])
         if chosen == last_method and chosen != "nufft" and cost[i] <= SIMILAR_COST * cost[last[0]]:
             last.append(i)
@@ -238,8 +241,8 @@ def _distinct(cells: np.ndarray) -> bytes:
     return cells[:1].tobytes() if (cells == cells[0]).all() else cells.tobytes()
 
 
-def _cheapest(cost: float, device: str) -> str:
-    if cost < DIRECT_BELOW:
+def _cheapest(cost: float, batch_cost: float, device: str) -> str:
+    if cost < DIRECT_BELOW and batch_cost < DIRECT_BATCH_BELOW:
         return "direct"
     return "nufft" if cost >= NUFFT_FROM.get(device, math.inf) else "separable"
 

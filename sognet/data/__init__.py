@@ -10,7 +10,11 @@ from sognet.data.splits import Splits
 from sognet.data.statistics import Statistics, statistics
 from sognet.data.structure import Keys, Structure
 
+DATA_SETS = {f.__name__: f for f in (dimers, dipeptides, electrolyte, from_files, water)}
+"""Functions that a dataset group may name."""
+
 __all__ = [
+    "DATA_SETS",
     "Keys",
     "Splits",
     "Stage",

@@ -1,13 +1,14 @@
 """`sognet evaluate`: a checkpoint's errors on its own data set or on another."""
 
+import inspect
 from pathlib import Path
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-import sognet.data
-from sognet.data import Splits
+from sognet.data import DATA_SETS, Splits
 from sognet.errors import InputError
 from sognet.evaluation.report import print_summary, report, write_summary
 from sognet.model import load_model
@@ -31,8 +32,8 @@ def evaluate(config: DictConfig) -> None:
     model = load_model(checkpoint, device, DTYPES[config.dtype])
     trained = trained_configuration(checkpoint)
     splits = load_splits(config.dataset if config.get("dataset") else trained.get("dataset"), checkpoint)
-    stress = config.stress if config.stress is not None else bool(trained.get("loss", {}).get("stress", 0) > 0)
-    batch_size = config.batch_size or trained.get("batch", {}).get("eval_batch_size", 16)
+    stress = config.stress if config.stress is not None else bool(OmegaConf.select(trained, "loss.stress"))
+    batch_size = int(config.batch_size or OmegaConf.select(trained, "batch.eval_batch_size") or 16)
     folder = Path(config.folder).absolute()
     summary = report(model, splits, folder, batch_size, stress=stress, progress=True)
     summary["checkpoint"] = str(checkpoint)
@@ -44,20 +45,39 @@ def evaluate(config: DictConfig) -> None:
 def trained_configuration(checkpoint: Path) -> DictConfig:
     """Configuration of the run that wrote a checkpoint, empty where it is not beside it."""
     file = checkpoint.absolute().parent.parent / "config.yaml"
-    return OmegaConf.load(file) if file.is_file() else OmegaConf.create()
+    if not file.is_file():
+        return OmegaConf.create()
+    try:
+        config = OmegaConf.load(file)
+    except (OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{file}: not a configuration ({error}); move it away and name the data, dataset=..."
+        ) from None
+    if not isinstance(config, DictConfig):
+        raise InputError(f"{file}: not a configuration of a run; move it away and name the data, dataset=...")
+    return config
 
 
 def load_splits(dataset: DictConfig | None, checkpoint: Path) -> Splits:
-    """Structures of a dataset group, which may only name functions of sognet.data."""
+    """Structures of a dataset group.
+
+    The configuration beside a checkpoint may be a stranger's, so nothing is instantiated: a function of DATA_SETS is
+    called with plain values.
+    """
     if dataset is None:
         raise InputError(f"no config.yaml beside {checkpoint.parent}; name the data, dataset=files dataset.path=<file>")
-    target = str(dataset.get("_target_", ""))
-    module, _, name = target.rpartition(".")
-    nested = [k for k, v in dataset.items() if isinstance(v, DictConfig) and "_target_" in v]
-    if module != "sognet.data" or name not in sognet.data.__all__ or nested:
-        raise InputError(f"dataset._target_ must be a data set of sognet.data, got {target!r}")
-    unset = [k for k in ("val_fraction", "test_fraction") if k in dataset and dataset[k] is None]
-    splits: Splits = instantiate(dataset, **dict.fromkeys(unset, 0.0))
+    settings = OmegaConf.to_container(dataset, resolve=True)
+    target = settings.pop("_target_", None) if isinstance(settings, dict) else None
+    module, _, name = str(target).rpartition(".")
+    if module != "sognet.data" or name not in DATA_SETS:
+        raise InputError(f"dataset._target_ must be one of sognet.data's {', '.join(DATA_SETS)}, got {target!r}")
+    read = DATA_SETS[name]
+    try:
+        inspect.signature(read).bind(**settings)
+    except TypeError as error:
+        raise InputError(f"dataset: {target}: {error}") from None
+    unset = [k for k in ("val_fraction", "test_fraction") if k in settings and settings[k] is None]
+    splits = read(**settings | dict.fromkeys(unset, 0.0))
     if unset and not (splits.val or splits.test):
         return Splits(splits.name, test=splits.train)
     return splits

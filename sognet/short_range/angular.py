@@ -54,6 +54,35 @@ class Monomials(nn.Module):
         return torch.stack(columns, dim=1)
 
 
+class OrderBlocks(nn.Module):
+    """Monomials in blocks by order, all of the size of the largest, so that one product serves all orders.
+
+    Parameters
+    ----------
+    orders : (n_monomials,), order of each monomial.
+    """
+
+    orders: Tensor
+    places: Tensor
+
+    def __init__(self, orders: Tensor) -> None:
+        super().__init__()
+        counts = torch.bincount(orders)
+        self.shape = (len(counts), int(counts.max()))
+        member = [orders[:i].tolist().count(order) for i, order in enumerate(orders.tolist())]
+        self.register_buffer("orders", orders.clone(), persistent=False)
+        self.register_buffer("places", orders * self.shape[1] + torch.tensor(member), persistent=False)
+
+    def spread(self, x: Tensor) -> Tensor:
+        """(n_monomials, ...) -> (n_orders, n_members, ...), 0 in places without a monomial."""
+        blocks = x.new_zeros(self.shape[0] * self.shape[1], *x.shape[1:])
+        return blocks.index_copy(0, self.places, x).unflatten(0, self.shape)
+
+    def collect(self, blocks: Tensor) -> Tensor:
+        """The inverse of `spread`."""
+        return blocks.flatten(0, 1).index_select(0, self.places)
+
+
 class Invariants(nn.Module):
     """Rotation invariants of neighbour sums A of monomials: products of up to ν_max of them, contracted in chains.
 

@@ -6,14 +6,25 @@ radial functions are mixed out of a few, R_nlc = Σ_b W_nlcb B_b. Neither the re
 on the neighbour, so the sum over neighbours needs only a_s(z_j) B_b(r_ij) x^lx y^ly z^lz; both come after it.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from sognet.short_range.angular import Invariants, Monomials
-from sognet.short_range.edges import SpeciesIndex, edge_vectors, neighbour_slots
+from sognet.short_range.angular import Invariants, Monomials, OrderBlocks
+from sognet.short_range.edges import PairMatrix, SpeciesIndex, edge_vectors, neighbour_slots
 from sognet.short_range.message_passing import MessagePassing
 from sognet.short_range.radial import BesselFunctions
+
+
+@dataclass(frozen=True)
+class EdgeBasis:
+    """Radial and angular functions of the edges of each atom, in slots that are 0 where there is no neighbour."""
+
+    bessel: Tensor  # (N, n_max, n_bessel)
+    angular: Tensor  # (N, n_max, n_monomials)
+    neighbour: Tensor  # (N, n_max), atom in each slot
 
 
 class CACE(nn.Module):
@@ -65,6 +76,7 @@ class CACE(nn.Module):
         self.receiver = nn.Parameter(torch.randn(len(species), n_embedding))
         self.bessel = BesselFunctions(n_bessel, cutoff)
         self.monomials = Monomials(l_max)
+        self.blocks = OrderBlocks(self.monomials.orders)
         self.invariants = Invariants(self.monomials.indices, nu_max)
         # mixing of the radial functions by order l, sender channel s, receiver channel t
         mixing = torch.randn(l_max + 1, n_embedding, n_bessel, n_radial, n_embedding) / n_bessel**0.5
@@ -91,41 +103,54 @@ class CACE(nn.Module):
             return graph.pos.new_zeros(len(species), self.n_features)
         vectors = edge_vectors(graph)
         distance = vectors.square().sum(1).sqrt()
-        bessel = self.bessel(distance)  # (E, n_bessel)
-        angular = self.monomials(vectors / distance[:, None])  # (E, n_monomials)
         slots, filled = neighbour_slots(graph)  # (N, n_max)
-        sums = self._neighbour_sums(graph, species, bessel, angular, slots, filled)
+        filled = filled[..., None].to(distance.dtype)
+        bessel = self.bessel(distance).index_select(0, slots.flatten()).reshape(*slots.shape, -1) * filled
+        angular = self.monomials(vectors / distance[:, None]).index_select(0, slots.flatten())
+        basis = EdgeBasis(bessel, angular.reshape(*slots.shape, -1), graph.edge_index[0][slots])
+        sender = self.sender.index_select(0, species)  # (N, S)
+        receiver = self.receiver.index_select(0, species)  # (N, T)
+        sums = self._mix(self._neighbour_sums(basis, sender), receiver)
         features = [self._features(sums)]
+        pairs = PairMatrix(graph) if self.layers else None
         for layer in self.layers:
-            sums = layer(sums, features[-1], self._mixed(bessel, species, graph), distance, angular, graph)
+            weights = layer.weights(features[-1]).unflatten(2, (self.n_embedding, self.n_embedding))
+            messages = self._mix(self._weighted_sums(basis, weights * sender[:, None, :, None]), receiver)
+            sums = layer(sums.flatten(3), distance, graph, pairs).reshape(sums.shape) + messages
             features.append(self._features(sums))
         return torch.cat(features, dim=1) if len(features) > 1 else features[0]
 
-    def _neighbour_sums(
-        self, graph: Data, species: Tensor, bessel: Tensor, angular: Tensor, slots: Tensor, filled: Tensor
-    ) -> Tensor:
-        """A, (n_monomials, N, n_radial, n_embedding, n_embedding) with sender channels before receiver channels."""
-        sender = self.sender.index_select(0, species.index_select(0, graph.edge_index[0]))  # (E, S)
-        radial = (sender[:, :, None] * bessel[:, None]).flatten(1)  # (E, S·n_bessel)
-        flat = slots.flatten()
-        radial = radial.index_select(0, flat).reshape(*slots.shape, -1) * filled[..., None].to(radial.dtype)
-        angular = angular.index_select(0, flat).reshape(*slots.shape, -1)
-        summed = torch.bmm(angular.mT, radial)  # (N, n_monomials, S·n_bessel)
-        n_atoms, n_embedding = len(slots), self.n_embedding
-        summed = summed.reshape(n_atoms, -1, self.n_bessel).transpose(0, 1)  # (n_monomials·S, N, n_bessel)
-        mixing = self.mixing.index_select(0, self.monomials.orders).reshape(len(summed), self.n_bessel, -1)
-        mixed = torch.bmm(summed, mixing)  # (n_monomials·S, N, n_radial·T)
-        mixed = mixed.reshape(len(self.monomials), n_embedding, n_atoms, self.n_radial, n_embedding)
-        receiver = self.receiver.index_select(0, species)  # (N, T)
-        return mixed.permute(0, 2, 3, 1, 4) * receiver[:, None, None]
+    def _neighbour_sums(self, basis: EdgeBasis, sender: Tensor) -> Tensor:
+        """Σ_j a_s(z_j) B_b(r_ij) x^lx y^ly z^lz, (n_monomials, S, N, n_bessel)."""
+        weights = sender.index_select(0, basis.neighbour.flatten()).reshape(*basis.neighbour.shape, -1)
+        radial = (weights[..., :, None] * basis.bessel[..., None, :]).flatten(2)  # (N, n_max, S·n_bessel)
+        summed = torch.bmm(basis.angular.mT, radial)  # (N, n_monomials, S·n_bessel)
+        return summed.unflatten(2, (self.n_embedding, self.n_bessel)).permute(1, 2, 0, 3)
+
+    def _weighted_sums(self, basis: EdgeBasis, weights: Tensor) -> Tensor:
+        """The same with weights (N, l_max+1, S, T) of the sender: (n_monomials, S, T, N, n_bessel)."""
+        n_atoms, n_max = basis.neighbour.shape
+        angular = self.blocks.spread(basis.angular.permute(2, 0, 1))  # (l_max+1, members, N, n_max)
+        edges = angular[:, :, None] * basis.bessel.permute(2, 0, 1)  # (l_max+1, members, n_bessel, N, n_max)
+        edges = edges.permute(3, 0, 1, 2, 4).flatten(2, 3)  # (N, l_max+1, members·n_bessel, n_max)
+        weights = weights.flatten(2).index_select(0, basis.neighbour.flatten()).unflatten(0, (n_atoms, n_max))
+        summed = edges @ weights.transpose(1, 2)  # (N, l_max+1, members·n_bessel, S·T)
+        summed = summed.unflatten(2, (-1, self.n_bessel)).permute(1, 2, 4, 0, 3)
+        return self.blocks.collect(summed).unflatten(1, (self.n_embedding, self.n_embedding))
+
+    def _mix(self, summed: Tensor, receiver: Tensor) -> Tensor:
+        """A, (n_monomials, N, n_radial, S, T), of neighbour sums of Bessel functions (n_monomials, S, N, n_bessel), the
+        same for each T, or (n_monomials, S, T, N, n_bessel).
+        """
+        mixing = self.mixing.index_select(0, self.blocks.orders)  # (n_monomials, S, n_bessel, n_radial, T)
+        if summed.ndim == 4:
+            mixed = torch.bmm(summed.flatten(0, 1), mixing.flatten(3).flatten(0, 1))
+            mixed = mixed.unflatten(2, mixing.shape[3:]).unflatten(0, summed.shape[:2]).permute(0, 2, 3, 1, 4)
+        else:
+            mixed = torch.bmm(summed.flatten(0, 2), mixing.permute(0, 1, 4, 2, 3).flatten(0, 2))
+            mixed = mixed.unflatten(0, summed.shape[:3]).permute(0, 3, 4, 1, 2)
+        return mixed * receiver[:, None, None]
 
     def _features(self, sums: Tensor) -> Tensor:
         """Invariants of A as (N, n_features_per_layer)."""
         return self.invariants(sums.flatten(2)).transpose(0, 1).flatten(1)
-
-    def _mixed(self, bessel: Tensor, species: Tensor, graph: Data) -> Tensor:
-        """The edge basis without its angular part, T_st R_nlst: (E, l_max+1, n_radial, S, T)."""
-        sender = self.sender.index_select(0, species.index_select(0, graph.edge_index[0]))
-        receiver = self.receiver.index_select(0, species.index_select(0, graph.edge_index[1]))
-        radial = torch.einsum("eb,lsbnt->elnst", bessel, self.mixing)
-        return radial * sender[:, None, None, :, None] * receiver[:, None, None, None, :]

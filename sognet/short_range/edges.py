@@ -1,5 +1,7 @@
 """What every descriptor reads off a graph: vectors along edges and the index of each atom's species."""
 
+import math
+
 import torch
 from ase.data import atomic_numbers, chemical_symbols
 from torch import Tensor, nn
@@ -37,6 +39,51 @@ def neighbour_slots(graph: Data) -> tuple[Tensor, Tensor]:
     filled = slot < counts[:, None]
     first = counts.cumsum(0) - counts
     return torch.where(filled, first[:, None] + slot, 0), filled
+
+
+class PairMatrix:
+    """Values of edges laid out as matrices over the pairs of atoms of each structure, padded to the largest one.
+
+    Parameters
+    ----------
+    graph : a batch or a single graph; edges to several images of one neighbour go to matrices of their own.
+    """
+
+    def __init__(self, graph: Data) -> None:
+        neighbour, centre = graph.edge_index
+        n_total = len(graph.z)
+        batch = getattr(graph, "batch", None)
+        self.structure = torch.zeros_like(graph.z) if batch is None else batch
+        counts = torch.bincount(self.structure)
+        self.n_structures, self.n_atoms = len(counts), int(counts.max())
+        first = (counts.cumsum(0) - counts).index_select(0, self.structure)
+        place = torch.arange(n_total, device=counts.device) - first
+        self.atom = self.structure * self.n_atoms + place  # (N,), of each atom in (structures, n_atoms)
+        pair, order = (centre * n_total + neighbour).sort()
+        image = torch.empty_like(pair)
+        image[order] = torch.arange(len(pair), device=pair.device) - torch.searchsorted(pair, pair)
+        self.n_images = int(image.max()) + 1
+        row = image * self.n_structures * self.n_atoms + self.atom.index_select(0, centre)
+        self.element = row * self.n_atoms + place.index_select(0, neighbour)  # (E,), of each edge
+
+    @property
+    def fill(self) -> float:
+        """Edges per matrix element."""
+        return len(self.element) / (self.n_images * self.n_structures * self.n_atoms**2)
+
+    def matrices(self, values: Tensor) -> Tensor:
+        """(E,) -> (n_images, n_structures, n_atoms, n_atoms), centres before neighbours, 0 where there is no edge."""
+        shape = (self.n_images, self.n_structures, self.n_atoms, self.n_atoms)
+        return values.new_zeros(math.prod(shape)).index_copy(0, self.element, values).reshape(shape)
+
+    def pad(self, values: Tensor) -> Tensor:
+        """(N, ...) -> (n_structures, n_atoms, ...), 0 where there is no atom."""
+        padded = values.new_zeros(self.n_structures * self.n_atoms, *values.shape[1:])
+        return padded.index_copy(0, self.atom, values).unflatten(0, (self.n_structures, self.n_atoms))
+
+    def unpad(self, values: Tensor) -> Tensor:
+        """The inverse of `pad`."""
+        return values.flatten(0, 1).index_select(0, self.atom)
 
 
 class SpeciesIndex(nn.Module):

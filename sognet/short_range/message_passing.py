@@ -1,7 +1,8 @@
 """Message passing between the neighbour sums of the Cartesian atomic cluster expansion ([CACE]).
 
-A'_i = memory · A_i + Σ_j [ decay(r_ij) A_j + network(B_j) χ_ij ]: a part of its own, the neighbours' sums that decay
-with distance, and the edge basis χ weighted by what the sender's invariants B_j say.
+A'_i = memory · A_i + Σ_j decay(r_ij) A_j + Σ_j network(B_j) χ_ij: a part of its own, the neighbours' sums that decay
+with distance, and the edge basis χ weighted by what the sender's invariants B_j say. The layer gives the first two
+and the weights of the third, which the descriptor sums up like the first neighbour sums.
 """
 
 import torch
@@ -9,11 +10,16 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from sognet.network import MLP
+from sognet.short_range.angular import OrderBlocks
+from sognet.short_range.edges import PairMatrix
 from sognet.short_range.radial import polynomial_cutoff
+
+MATRIX_FROM = 0.2
+"""Fill of the pair matrices above which sums over neighbours go by matrix products."""
 
 
 class MessagePassing(nn.Module):
-    """One layer, from neighbour sums to neighbour sums.
+    """One layer.
 
     Parameters
     ----------
@@ -23,8 +29,6 @@ class MessagePassing(nn.Module):
     cutoff : Å.
     hidden : hidden widths of the network of the sender's invariants.
     """
-
-    orders: Tensor
 
     def __init__(
         self,
@@ -36,36 +40,51 @@ class MessagePassing(nn.Module):
         hidden: tuple[int, ...] = (24,),
     ) -> None:
         super().__init__()
-        n_orders = int(orders.max()) + 1
         self.cutoff = cutoff
-        self.n_channels = n_channels
-        self.register_buffer("orders", orders.clone(), persistent=False)
-        self.memory = nn.Parameter(torch.full((n_orders, n_radial, n_channels), 0.25))
-        self.strength = nn.Parameter(0.1 * torch.randn(n_orders, n_radial, n_channels))  # a_lnc
-        self.inverse_length = nn.Parameter(torch.full((n_orders, n_radial, n_channels), 1.0))  # r_c/r0_lnc
-        self.network = MLP(n_features, hidden, n_orders * n_channels, "silu")
+        self.blocks = OrderBlocks(orders)
+        shape = (self.blocks.shape[0], n_radial, n_channels)
+        self.memory = nn.Parameter(torch.full(shape, 0.25))
+        self.strength = nn.Parameter(0.1 * torch.randn(shape))  # a_lnc
+        self.inverse_length = nn.Parameter(torch.ones(shape))  # r_c/r0_lnc
+        self.network = MLP(n_features, hidden, shape[0] * n_channels, "silu")
 
-    def forward(
-        self, sums: Tensor, invariants: Tensor, radial: Tensor, distance: Tensor, angular: Tensor, graph: Data
-    ) -> Tensor:
-        """New neighbour sums of the shape of `sums` (n_monomials, N, n_radial, S, T).
+    def weights(self, invariants: Tensor) -> Tensor:
+        """Weights of the edge basis by its sender: invariants (N, n_features) -> (N, l_max+1, n_channels)."""
+        return self.network(invariants).unflatten(1, (self.blocks.shape[0], -1))
+
+    def forward(self, sums: Tensor, distance: Tensor, graph: Data, pairs: PairMatrix) -> Tensor:
+        """Memory and decaying sums of the neighbours: A (n_monomials, N, n_radial, n_channels) -> the same shape.
 
         Parameters
         ----------
-        invariants : (N, n_features).
-        radial : radial part of the edge basis, (E, l_max+1, n_radial, S, T).
-        distance : (E,), Å.
-        angular : (E, n_monomials).
+        distance : of the edges, (E,), Å.
         """
+        memory = self.memory.index_select(0, self.blocks.orders)[:, None]
+        strength = self.strength.index_select(0, self.blocks.orders)[:, None]
+        if pairs.fill > MATRIX_FROM:
+            decayed = self._by_matrices(sums, distance, pairs)
+        else:
+            decayed = self._by_edges(sums, distance, graph)
+        return memory * sums + strength * decayed
+
+    def _by_edges(self, sums: Tensor, distance: Tensor, graph: Data) -> Tensor:
+        """Σ_j exp(−r_ij/r0) f_cut(r_ij) A_j, edge by edge."""
         neighbour, centre = graph.edge_index
-        shape = sums.shape
-        own = sums.flatten(3).transpose(0, 1)  # (N, n_monomials, n_radial, C)
-        reach = distance[:, None, None, None] / self.cutoff * self.inverse_length
         envelope = polynomial_cutoff(distance, self.cutoff)[:, None, None, None]
-        decay = self.strength * torch.exp(-reach) * envelope  # (E, l_max+1, n_radial, C)
-        answer = self.network(invariants).reshape(len(invariants), -1, 1, self.n_channels)  # (N, l_max+1, 1, C)
-        basis = radial.flatten(3) * answer.index_select(0, neighbour)
-        messages = decay.index_select(1, self.orders) * own.index_select(0, neighbour)
-        messages = messages + basis.index_select(1, self.orders) * angular[:, :, None, None]
-        new = self.memory.index_select(0, self.orders) * own
-        return new.index_add(0, centre, messages).transpose(0, 1).reshape(shape)
+        reach = (distance / self.cutoff)[:, None, None, None]
+        decay = envelope * torch.exp(-reach * self.inverse_length)  # (E, l_max+1, n_radial, n_channels)
+        own = sums.transpose(0, 1)
+        messages = decay.index_select(1, self.blocks.orders) * own.index_select(0, neighbour)
+        return torch.zeros_like(own).index_add(0, centre, messages).transpose(0, 1)
+
+    def _by_matrices(self, sums: Tensor, distance: Tensor, pairs: PairMatrix) -> Tensor:
+        """The same as one product with a matrix over the atoms of a structure for each l, n and c."""
+        reach = pairs.matrices(distance / self.cutoff)[:, :, None]
+        envelope = pairs.matrices(polynomial_cutoff(distance, self.cutoff))[:, :, None]
+        decay = envelope * torch.exp(-reach * self.inverse_length.reshape(-1, 1, 1))
+        decay = decay.squeeze(0) if pairs.n_images == 1 else decay.sum(0)  # (structures, l·n·c, n_atoms, n_atoms)
+        own = self.blocks.spread(sums)  # (l_max+1, members, N, n_radial, n_channels)
+        own = pairs.pad(own.permute(2, 0, 3, 4, 1))  # (structures, n_atoms, l_max+1, n_radial, n_channels, members)
+        summed = decay @ own.flatten(2, 4).transpose(1, 2)  # (structures, l·n·c, n_atoms, members)
+        summed = pairs.unpad(summed.transpose(1, 2)).unflatten(1, self.memory.shape)
+        return self.blocks.collect(summed.permute(1, 4, 0, 2, 3))

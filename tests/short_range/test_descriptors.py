@@ -105,35 +105,78 @@ def test_invariants_of_one_direction_are_one():
     torch.testing.assert_close(values, torch.ones_like(values))
 
 
-def test_cace_is_its_definition():
-    """χ built for every edge as a full outer product, radial × angular × sender × receiver, then summed."""
-    model = cace(nu_max=2, l_max=2)
-    graph = graph_of(random_atoms())
+def edge_basis(model: CACE, graph) -> tuple[torch.Tensor, torch.Tensor]:
+    """Distances, and χ for every edge as a full outer product, radial × angular × sender × receiver:
+    (n_monomials, E, n_radial, S, T).
+    """
     species = model.species_index(graph.z)
     neighbour, centre = graph.edge_index
     vectors = edge_vectors(graph)
     distance = vectors.norm(dim=1)
     x, y, z = (vectors / distance[:, None]).T
     u = distance / model.cutoff
-    envelope = 1 - 28 * u**6 + 48 * u**7 - 21 * u**8
     bessel = torch.stack(
         [
-            math.sqrt(2 / model.cutoff) * torch.sin(f * u) / distance * envelope
+            math.sqrt(2 / model.cutoff) * torch.sin(f * u) / distance * envelope(u)
             for f in model.bessel.frequencies.tolist()
         ],
         dim=1,
     )
+    channel = torch.einsum("es,et->est", model.sender[species[neighbour]], model.receiver[species[centre]])
+    basis = []
+    for order in range(model.l_max + 1):
+        radial = torch.einsum("eb,sbnt->enst", bessel, model.mixing[order]) * channel[:, None]
+        basis += [radial * (x**a * y**b * z**c)[:, None, None, None] for a, b, c in multi_indices(order)]
+    return distance, torch.stack(basis)
+
+
+def envelope(u: torch.Tensor) -> torch.Tensor:
+    return 1 - 28 * u**6 + 48 * u**7 - 21 * u**8
+
+
+def two_body_invariants(model: CACE, sums: torch.Tensor) -> torch.Tensor:
+    """(n_monomials, N, ...) -> (N, (l_max+1) ...): Σ l!/(lx! ly! lz!) A²."""
+    values, first = [sums[0]], 1
+    for order in range(1, model.l_max + 1):
+        indices = multi_indices(order)
+        values.append(sum(multinomial(m) * sums[first + i] ** 2 for i, m in enumerate(indices)))
+        first += len(indices)
+    return torch.stack(values, dim=1).flatten(1)
+
+
+def test_cace_is_its_definition():
+    model = cace(nu_max=2, l_max=2)
+    graph = graph_of(random_atoms())
+    _, basis = edge_basis(model, graph)
+    sums = torch.zeros(len(basis), len(graph.z), *basis.shape[2:]).index_add(1, graph.edge_index[1], basis)
+    torch.testing.assert_close(model(graph), two_body_invariants(model, sums), atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("fill", [0.0, 2.0], ids=["matrices", "edges"])
+def test_messages_are_their_definition(monkeypatch, fill):
+    """In a cell with several images of a neighbour, and in a batch with a cluster of another size."""
+    monkeypatch.setattr("sognet.short_range.message_passing.MATRIX_FROM", fill)
+    model = cace(nu_max=2, l_max=2, n_message_passing=1)
+    (layer,) = model.layers
+    for p in layer.parameters():
+        p.data += 0.3 * torch.randn_like(p)
+    graph = Batch.from_data_list([graph_of(random_atoms()), graph_of(random_atoms(5, pbc=False, seed=1))])
+    neighbour, centre = graph.edge_index
+    distance, basis = edge_basis(model, graph)
+    sums = torch.zeros(len(basis), len(graph.z), *basis.shape[2:]).index_add(1, centre, basis)
+    first = two_body_invariants(model, sums)
+    answer = layer.network(first).reshape(len(graph.z), 3, 1, 2, 2)
     expected = []
-    for order in range(3):
-        radial = torch.einsum("eb,sbnt->enst", bessel, model.mixing[order])
-        channel = torch.einsum("es,et->est", model.sender[species[neighbour]], model.receiver[species[centre]])
-        total = 0
-        for lx, ly, lz in multi_indices(order):
-            edges = radial * channel[:, None] * (x**lx * y**ly * z**lz)[:, None, None, None]
-            summed = torch.zeros(len(graph.z), *edges.shape[1:]).index_add(0, centre, edges)
-            total = total + (summed if order == 0 else multinomial((lx, ly, lz)) * summed**2)
-        expected.append(total.flatten(1))
-    torch.testing.assert_close(model(graph), torch.cat(expected, dim=1), atol=1e-10, rtol=1e-10)
+    for m, order in enumerate([0, 1, 1, 1, 2, 2, 2, 2, 2, 2]):
+        memory, strength, rate = (
+            p[order].reshape(4, 2, 2) for p in (layer.memory, layer.strength, layer.inverse_length)
+        )
+        u = (distance / model.cutoff)[:, None, None, None]
+        messages = strength * torch.exp(-u * rate) * envelope(u) * sums[m, neighbour]
+        messages = messages + answer[neighbour, order] * basis[m]
+        expected.append((memory * sums[m]).index_add(0, centre, messages))
+    expected = torch.cat([first, two_body_invariants(model, torch.stack(expected))], dim=1)
+    torch.testing.assert_close(model(graph), expected, atol=1e-10, rtol=1e-10)
 
 
 @pytest.mark.parametrize(

@@ -1,35 +1,26 @@
 """Fourier convolution layers by the start of their kernel, with all settings flat: what configurations use."""
 
+import inspect
 from typing import Any
 
 from sognet.long_range.fourier_convolution import FourierConvolution
-from sognet.long_range.multiplier import COULOMB_CONSTANT, SumOfGaussians
+from sognet.long_range.multiplier import SumOfGaussians
+
+LAYER_SETTINGS = set(inspect.signature(FourierConvolution).parameters) - {"kernel"}
 
 
-def power_law_convolution(
-    exponent: float = 1.0,
-    cutoff: float = 5.0,
-    n_gaussians: int = 12,
-    n_channels: int = 1,
-    base: float = 2.0,
-    amplitude: float = COULOMB_CONSTANT,
-    trainable: bool = True,
-    **layer: Any,
-) -> FourierConvolution:
-    """Layer whose kernel starts as r^(−exponent); see SumOfGaussians.power_law and FourierConvolution."""
-    kernel = SumOfGaussians.power_law(exponent, cutoff, n_gaussians, n_channels, base, amplitude, trainable)
-    return FourierConvolution(kernel, **layer)
+def power_law_convolution(**settings: Any) -> FourierConvolution:
+    """Layer whose kernel starts as r^(−p): settings of SumOfGaussians.power_law and of FourierConvolution."""
+    layer, kernel = _shared_out(settings)
+    return FourierConvolution(SumOfGaussians.power_law(**kernel), **layer)
 
 
-def log_spaced_convolution(
-    s_min: float,
-    s_max: float,
-    n_gaussians: int = 12,
-    n_channels: int = 1,
-    weight: float = COULOMB_CONSTANT,
-    trainable: bool = True,
-    **layer: Any,
-) -> FourierConvolution:
-    """Layer whose kernel starts log-spaced; see SumOfGaussians.log_spaced and FourierConvolution."""
-    kernel = SumOfGaussians.log_spaced(s_min, s_max, n_gaussians, n_channels, weight, trainable)
-    return FourierConvolution(kernel, **layer)
+def log_spaced_convolution(**settings: Any) -> FourierConvolution:
+    """Layer whose kernel starts log-spaced: settings of SumOfGaussians.log_spaced and of FourierConvolution."""
+    layer, kernel = _shared_out(settings)
+    return FourierConvolution(SumOfGaussians.log_spaced(**kernel), **layer)
+
+
+def _shared_out(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    layer = {name: value for name, value in settings.items() if name in LAYER_SETTINGS}
+    return layer, {name: value for name, value in settings.items() if name not in LAYER_SETTINGS}

@@ -15,12 +15,16 @@ from sognet.data.graph import build_graph
 from sognet.data.splits import Splits
 from sognet.data.structure import Structure
 
+TARGETS = ("energy", "forces", "stress")
+
 KEPT_ATOMS = 200_000
 """Graphs of splits with at most this many atoms are kept in memory once built."""
 
 
 class GraphDataset(Dataset):
     """Graphs of structures; each carries its number as `id` and `counted`, false for a repeat.
+
+    A reference value that only some of the structures have is left out, since one batch holds the same for all.
 
     Parameters
     ----------
@@ -34,6 +38,7 @@ class GraphDataset(Dataset):
         self.structures = structures
         self.cutoff = cutoff
         self.length = math.ceil(len(structures) / multiple_of) * multiple_of
+        self.partial = [t for t in TARGETS if len({getattr(s, t) is None for s in structures}) == 2]
         self.keep = sum(len(s) for s in structures) <= KEPT_ATOMS
         self.kept: dict[int, Data] = {}
 
@@ -45,6 +50,9 @@ class GraphDataset(Dataset):
         if graph is None:
             structure = number % len(self.structures)
             graph = build_graph(self.structures[structure], self.cutoff)
+            for target in self.partial:
+                if target in graph:
+                    del graph[target]
             graph.id = torch.tensor([structure])
             graph.counted = torch.tensor([number < len(self.structures)])
             if self.keep:
@@ -69,7 +77,7 @@ class StructureDataModule(lightning.LightningDataModule):
     cutoff : Å, of the model.
     batch_size : structures per process and training step.
     stages : stages (batch_size, epochs) that replace `batch_size` one after the other.
-    eval_batch_size : structures per process and batch in validation and test.
+    eval_batch_size : structures per process and batch in validation.
     num_workers : worker processes that build graphs; by default none where graphs are kept in memory, else one per
         core up to four.
     seed : of the shuffling.
@@ -119,17 +127,10 @@ class StructureDataModule(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader | list:
         """Validation batches; empty list where there is no validation split."""
-        return self._evaluation_loader("val")
-
-    def test_dataloader(self) -> DataLoader | list:
-        """Test batches; empty list where there is no test split."""
-        return self._evaluation_loader("test")
-
-    def _evaluation_loader(self, split: str) -> DataLoader | list:
-        if not getattr(self.splits, split):
+        if not self.splits.val:
             return []
         ranks, rank = self._ranks()
-        dataset = self._dataset(split, ranks)
+        dataset = self._dataset("val", ranks)
         sampler = DistributedSampler(dataset, ranks, rank, shuffle=False)
         return self._loader(dataset, self.eval_batch_size, sampler=sampler)
 

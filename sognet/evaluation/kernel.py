@@ -25,14 +25,14 @@ class Decay:
 
 def constrained_kernel(kernel: SumOfGaussians, box_length: float) -> SumOfGaussians:
     """Kernel without the Gaussians that a box cannot see: those below 1e-3 of their maximum at its smallest |k|."""
-    k_min = 2 * math.pi / box_length
+    k_min = 2 * math.pi / box_length if box_length > 0 else math.inf
     with torch.no_grad():
         seen = torch.exp(-((k_min / kernel.bandwidths) ** 2)) > 1e-3
         weights = torch.where(seen, kernel.weights, 0.0)
         return SumOfGaussians(weights, kernel.bandwidths, max_bandwidth=1.001 * kernel.max_bandwidth)
 
 
-def fitted_decay(kernel: SumOfGaussians, r_min: float, box_length: float, channel: int = 0) -> Decay:
+def fitted_decay(kernel: SumOfGaussians, r_min: float, box_length: float, channel: int = 0) -> Decay | None:
     """Power law that fits the learned kernel between the cutoff and a third of the box.
 
     With k = 0 excluded a constant in g changes nothing, so the exponent p is read from the slope of
@@ -44,11 +44,17 @@ def fitted_decay(kernel: SumOfGaussians, r_min: float, box_length: float, channe
     r_min : the short-range cutoff in Å, below which the short-range model hides the kernel.
     box_length : length of the box in Å.
     channel : latent channel.
+
+    Returns
+    -------
+    Decay, or None where the box sees none of the Gaussians.
     """
     r_max = max(box_length / 3, 1.5 * r_min)
     r = torch.logspace(math.log10(r_min), math.log10(r_max), 200, dtype=torch.float64).requires_grad_()
     g = constrained_kernel(kernel, box_length).double()(r)[channel]
     (slope,) = torch.autograd.grad(g.sum(), r)
+    if not slope.all():
+        return None
     x, y = r.detach().log(), slope.abs().log()
     gradient = ((x - x.mean()) * (y - y.mean())).sum() / (x - x.mean()).square().sum()
     exponent = -gradient.item() - 1

@@ -41,15 +41,22 @@ def report(
     if model.long_range is not None:
         kernel = model.long_range.kernel
         box = box_length(splits)
-        figures["kernel"] = save_figure(kernel_figure(kernel, model.cutoff, box), folder / "figures" / "kernel.png")
         decays = [fitted_decay(kernel, model.cutoff, box, channel) for channel in range(kernel.n_channels)]
-        summary["kernel"] = [vars(decay) for decay in decays]
-        share = [p.energy_long_range for p in together], [p.energy_short_range + p.energy_long_range for p in together]
-        summary["long_range_energy_share"] = float(np.abs(share[0]).sum() / np.abs(share[1]).sum())
+        summary["kernel"] = [vars(decay) for decay in decays if decay]
+        if all(decays):
+            figures["kernel"] = save_figure(kernel_figure(kernel, model.cutoff, box), folder / "figures" / "kernel.png")
+        summary["long_range_energy_share"] = long_range_energy_share(together)
     summary["parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
     summary["figures"] = {name: str(path) for name, path in figures.items()}
     summary["versions"] = {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}}
     return summary
+
+
+def long_range_energy_share(predictions: list[Prediction]) -> float:
+    """Σ|E_LR| / Σ|E_SR + E_LR| over structures: how much of the interaction energy the long-range layer carries."""
+    long_range = sum(abs(p.energy_long_range) for p in predictions)
+    total = sum(abs(p.energy_short_range + p.energy_long_range) for p in predictions)
+    return long_range / total if total else 0.0
 
 
 def box_length(splits: Splits) -> float:
@@ -94,6 +101,9 @@ def print_summary(summary: dict[str, Any], title: str, console: Console | None =
             f"{decay['coulomb_ratio']:.4f} of that of two charges e in vacuum",
             soft_wrap=True,
         )
+    if "long_range_energy_share" in summary:
+        share = summary["long_range_energy_share"]
+        console.print(f"long-range energy: {100 * share:.2g} % of the interaction energy", soft_wrap=True)
     for name, path in summary["figures"].items():
         console.print(f"{name}: {path}", soft_wrap=True)
 

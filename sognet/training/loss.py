@@ -19,9 +19,7 @@ class PotentialLoss(nn.Module):
     neutrality : λ, 1/e², for P = 1: that latent variables add up to the structure's total charge.
     """
 
-    def __init__(
-        self, energy: float = 1.0, forces: float = 100.0, stress: float = 0.0, neutrality: float = 0.0
-    ) -> None:
+    def __init__(self, energy: float, forces: float, stress: float = 0.0, neutrality: float = 0.0) -> None:
         super().__init__()
         self.energy = energy
         self.forces = forces

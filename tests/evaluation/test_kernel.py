@@ -24,3 +24,9 @@ def test_repulsive_and_attractive_kernels_differ_in_sign():
     kernel = SumOfGaussians.power_law(1.0, cutoff=5.0)
     kernel.relative_weights.data *= -1
     assert fitted_decay(kernel, 5.0, 30.0).amplitude < 0
+
+
+def test_no_decay_where_the_box_sees_no_gaussian():
+    kernel = SumOfGaussians([[1.0]], [[0.01]])
+    assert fitted_decay(kernel, 5.0, 10.0) is None
+    assert fitted_decay(kernel, 5.0, 0.0) is None

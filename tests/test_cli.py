@@ -1,5 +1,6 @@
 """The commands as users type them: training, evaluation, distributed runs, sweeps, mistakes."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -130,6 +131,45 @@ def test_short_range_control(data, tmp_path):
     model = load_model(run_folder(tmp_path) / "checkpoints" / "best.ckpt")
     assert model.long_range is None
     assert model.latent_head is None
+
+
+def test_stages_and_the_step_schedule(data, tmp_path):
+    sognet(
+        "train", "dataset=files", f"dataset.path={data}", f"paths.outputs={tmp_path}", *SMALL, "scheduler=step",
+        "scheduler.step_size=2", "scheduler.gamma=0.5", "batch=doubling",
+        "batch.stages=[{batch_size: 2, epochs: 1}, {batch_size: 4, epochs: 2}]",
+    )  # fmt: skip
+    with (run_folder(tmp_path) / "metrics.csv").open() as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file) if row["train/loss"]]
+    assert steps == [7, 11, 15]  # 16 structures: 8 steps of 2, then twice 4 of 4
+
+
+def test_energies_alone_and_forces_alone(data, tmp_path):
+    for absent, weights, expected in (
+        ("energy", ["loss.energy=0"], {"force_rmse"}),
+        ("forces", ["loss.forces=0"], {"energy_rmse"}),
+    ):
+        outputs = tmp_path / absent
+        sognet(
+            "train", "dataset=files", f"dataset.path={data}", f"paths.outputs={outputs}", *SMALL, *weights,
+            f"dataset.{absent}_key=null", "trainer.max_epochs=1",
+        )  # fmt: skip
+        summary = json.loads((run_folder(outputs) / "summary.json").read_text())
+        assert {k for k in summary["test"] if k.endswith("_rmse")} == expected
+
+
+def test_processes_that_torchrun_started(data, tmp_path):
+    """Only rank 0 has a run folder."""
+    script = tmp_path / "start.py"
+    script.write_text("from sognet.cli import main; main()")
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, "train",
+        "dataset=files", f"dataset.path={data}", f"hydra.run.dir={tmp_path}/run", *SMALL, "trainer=ddp_cpu",
+        "trainer.max_epochs=1",
+    ]  # fmt: skip
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list(tmp_path.rglob("summary.json"))) == 1
 
 
 def test_two_processes_train_as_one_with_twice_the_batch(data, tmp_path):

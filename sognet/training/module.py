@@ -27,6 +27,8 @@ class PotentialModule(lightning.LightningModule):
     optimizer : parameters -> optimizer.
     scheduler : optimizer -> learning-rate schedule, stepped every epoch; None for a constant rate.
     kernel_lr_factor : learning rate of the long-range kernel's weights and bandwidths over that of the rest.
+    kernel_weight_decay : decay of the kernel's weights towards zero and of its bandwidths towards their start, for
+        optimizers with weight decay: what the short-range part describes as well is then left to it.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class PotentialModule(lightning.LightningModule):
         optimizer: Callable[[Iterable], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         kernel_lr_factor: float = 1.0,
+        kernel_weight_decay: float = 0.0,
     ) -> None:
         super().__init__()
         self.model = model
@@ -43,7 +46,9 @@ class PotentialModule(lightning.LightningModule):
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.kernel_lr_factor = kernel_lr_factor
-        self.errors = torch.nn.ModuleDict({"val": PotentialErrors(), "test": PotentialErrors()})
+        self.kernel_weight_decay = kernel_weight_decay
+        self.errors = PotentialErrors()
+        self.logged_batch = -1
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """Output of the model, with what the loss needs."""
@@ -53,37 +58,45 @@ class PotentialModule(lightning.LightningModule):
         """Loss of a batch; logs its terms and the errors that people read."""
         out = self(batch)
         terms = self.loss(out, batch)
+        if batch_idx == self.logged_batch:  # a line search evaluates a batch several times
+            return terms["loss"]
+        self.logged_batch = batch_idx
         n = batch.num_graphs
         self.log_dict({f"train/{k}": v.detach() for k, v in terms.items()}, on_step=False, on_epoch=True, batch_size=n)
         if self.loss.forces > 0:
             force_error = 1000 * (out["forces"].detach() - batch.forces).square().mean().sqrt()
             self.log("F meV/Å", force_error, prog_bar=True, logger=False, batch_size=n)
-        n_atoms = torch.bincount(batch.batch, minlength=n)
-        energy_error = 1000 * ((out["energy"].detach() - batch.energy) / n_atoms).square().mean().sqrt()
-        self.log("E meV/atom", energy_error, prog_bar=True, logger=False, batch_size=n)
+        if self.loss.energy > 0:
+            n_atoms = torch.bincount(batch.batch, minlength=n)
+            energy_error = 1000 * ((out["energy"].detach() - batch.energy) / n_atoms).square().mean().sqrt()
+            self.log("E meV/atom", energy_error, prog_bar=True, logger=False, batch_size=n)
         return terms["loss"]
+
+    def on_train_epoch_start(self) -> None:
+        """No batch has been logged."""
+        self.logged_batch = -1
 
     def validation_step(self, batch: Data, batch_idx: int) -> None:
         """Add a batch to the validation errors."""
-        self._evaluate(batch, "val")
-
-    def test_step(self, batch: Data, batch_idx: int) -> None:
-        """Add a batch to the test errors."""
-        self._evaluate(batch, "test")
+        self.errors.update(self(batch), batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the errors of the whole validation split."""
-        self._log_errors("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log the errors of the whole test split."""
-        self._log_errors("test")
+        """Log the errors of the whole validation split, and from them the loss without its neutrality term."""
+        errors = self.errors.compute()
+        self.errors.reset()
+        weights = {"energy": self.loss.energy, "force": self.loss.forces, "stress": self.loss.stress}
+        errors["loss"] = sum(w * errors.get(f"{target}_rmse", 0.0) ** 2 for target, w in weights.items()) / 1000**2
+        self.log_dict({f"val/{k}": v for k, v in errors.items()}, rank_zero_only=False, sync_dist=False)
+        if "force_rmse" in errors:
+            self.log("val F", errors["force_rmse"], prog_bar=True, logger=False)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Optimizer with a learning rate of its own for the kernel where asked, and the schedule."""
+        """Optimizer with a learning rate and weight decay of its own for the kernel where asked, and the schedule."""
         optimizer = self.make_optimizer(self._parameter_groups())
-        if self.kernel_lr_factor != 1.0 and len(optimizer.param_groups) > 1:
-            optimizer.param_groups[1]["lr"] *= self.kernel_lr_factor
+        if len(optimizer.param_groups) > 1:
+            kernel = optimizer.param_groups[1]
+            kernel["lr"] *= self.kernel_lr_factor
+            kernel["weight_decay"] = self.kernel_weight_decay
         if self.make_scheduler is None:
             return {"optimizer": optimizer}
         return {
@@ -97,26 +110,8 @@ class PotentialModule(lightning.LightningModule):
 
     def _parameter_groups(self) -> list[Parameter] | list[dict[str, list[Parameter]]]:
         trained = [p for p in self.model.parameters() if p.requires_grad]
-        if self.kernel_lr_factor == 1.0 or self.model.long_range is None:
+        if self.model.long_range is None or (self.kernel_lr_factor == 1.0 and self.kernel_weight_decay == 0.0):
             return trained
         kernel = {id(p) for p in self.model.long_range.parameters()}
         rest = [p for p in trained if id(p) not in kernel]
         return [{"params": rest}, {"params": [p for p in trained if id(p) in kernel]}]
-
-    def _evaluate(self, batch: Data, split: str) -> None:
-        out = self(batch)
-        self.errors[split].update(out, batch)
-
-    def _log_errors(self, split: str) -> None:
-        metric = self.errors[split]
-        errors = metric.compute()
-        metric.reset()
-        loss = (
-            self.loss.energy * errors.get("energy_rmse", 0.0) ** 2
-            + self.loss.forces * errors.get("force_rmse", 0.0) ** 2
-        )
-        loss += self.loss.stress * errors.get("stress_rmse", 0.0) ** 2
-        errors["loss"] = loss / 1000**2
-        self.log_dict({f"{split}/{k}": v for k, v in errors.items()}, rank_zero_only=False, sync_dist=False)
-        if "force_rmse" in errors:
-            self.log("val F", errors["force_rmse"], prog_bar=True, logger=False)

@@ -10,9 +10,9 @@ from torch import Tensor
 class LBFGS(torch.optim.LBFGS):
     """L-BFGS with strong Wolfe line search, for data sets that fit into one batch.
 
-    Where a step does not lower the loss any more, the history is forgotten and the next step starts downhill: in
-    single precision the history goes stale long before the minimum. Checkpoints leave the history out, which is
-    hundreds of times as large as the model; a resumed run builds it up again.
+    Where a step does not lower the loss any more, the history is forgotten but for its length scale, and the next
+    step starts downhill: in single precision the history goes stale long before the minimum. Checkpoints leave the
+    history out, which is hundreds of times as large as the model; a resumed run builds it up again.
     """
 
     def __init__(self, params: Any, lr: float = 1.0, max_iter: int = 20, history_size: int = 300) -> None:
@@ -32,7 +32,8 @@ class LBFGS(torch.optim.LBFGS):
         loss = super().step(closure)
         value = loss.detach().item()
         if not value < self.last_loss:
-            self.state.clear()
+            for pairs in ("old_dirs", "old_stps", "ro"):
+                self.state[self._params[0]].get(pairs, []).clear()
         self.last_loss = value
         return loss
 

@@ -8,11 +8,13 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, ListConfig
 
 
@@ -38,11 +40,14 @@ def distributed(trainer: DictConfig, config_file: Path) -> Iterator[None]:
     ]
     before = {name: os.environ.get(name) for name in (*ours, "LOCAL_RANK")}
     os.environ.update(ours | {"LOCAL_RANK": "0"})
+    finished = threading.Event()
+    threading.Thread(target=_watch, args=(workers, log.name, finished), daemon=True).start()
     try:
         yield
         for worker in workers:
             worker.wait()
     finally:
+        finished.set()
         for worker in workers:
             worker.kill()
         if torch.distributed.is_initialized():
@@ -67,6 +72,23 @@ def number_of_devices(trainer: DictConfig) -> int:
 def started_externally() -> bool:
     """Whether torchrun, a cluster or we ourselves started this process as one of several."""
     return "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
+
+
+def global_rank() -> int:
+    """Rank of this process as its launcher gave it; 0 for a process that the user started."""
+    return rank_zero_only.rank or 0
+
+
+def _watch(workers: list[subprocess.Popen], log: str, finished: threading.Event) -> None:
+    """End this process where another rank dies: it may be waiting for it inside a call that nothing interrupts."""
+    while not finished.wait(1.0):
+        for rank, worker in enumerate(workers, start=1):
+            if worker.poll() not in (None, 0):
+                last = Path(log).read_text(errors="replace").strip().splitlines()[-1:]
+                print(f"error: rank {rank} ended with code {worker.returncode}, see {log}: {''.join(last)}", flush=True)
+                for other in workers:
+                    other.kill()
+                os._exit(1)
 
 
 def _free_port() -> int:

@@ -10,13 +10,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch_geometric.data import Batch
 
-from sognet.data import Splits, StructureDataModule, build_graph, statistics
+from sognet.data import Splits, Stage, StructureDataModule, build_graph, statistics
 from sognet.errors import InputError
 from sognet.evaluation.report import print_summary, report, write_summary
 from sognet.model import load_model
 from sognet.model.build import build_model
 from sognet.training.module import PotentialModule
-from sognet.training.processes import distributed
+from sognet.training.processes import distributed, global_rank
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +32,6 @@ def run(config: DictConfig) -> float | None:
     InputError : the folder already holds a run.
     """
     folder = Path(config.folder).absolute()
-    try:
-        (folder / "checkpoints").mkdir(parents=True)
-    except FileExistsError:
-        raise InputError(f"{folder} already holds a run; wait a second or choose another hydra.run.dir") from None
     config = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
     config.folder = str(folder)
     if config.batch.stages:
@@ -43,7 +39,12 @@ def run(config: DictConfig) -> float | None:
     for fraction in ("val_fraction", "test_fraction"):
         if config.dataset.get(fraction, 0.0) is None:
             config.dataset[fraction] = 0.1
-    OmegaConf.save(config, folder / "config.yaml")
+    if global_rank() == 0:
+        try:
+            (folder / "checkpoints").mkdir(parents=True)
+        except FileExistsError:
+            raise InputError(f"{folder} already holds a run; wait a second or choose another hydra.run.dir") from None
+        OmegaConf.save(config, folder / "config.yaml")
     return train(config)
 
 
@@ -62,7 +63,8 @@ def train(config: DictConfig) -> float | None:
     splits: Splits = instantiate(config.dataset)
     check_targets(config.loss, splits)
     model = build_model(config.model, statistics(splits.train))
-    datamodule = StructureDataModule(splits, model.cutoff, seed=config.seed, **instantiate(config.batch))
+    batch = dict(config.batch, stages=[Stage(**stage) for stage in config.batch.stages])
+    datamodule = StructureDataModule(splits, model.cutoff, seed=config.seed, **batch)
     if model.standardize:
         sample = splits.train[:: max(1, len(splits.train) // STANDARDIZATION_STRUCTURES)]
         model.set_standardization(Batch.from_data_list([build_graph(s, model.cutoff) for s in sample]))
@@ -72,6 +74,7 @@ def train(config: DictConfig) -> float | None:
         instantiate(config.optimizer),
         instantiate(config.scheduler) if config.scheduler else None,
         config.kernel_lr_factor,
+        config.kernel_weight_decay,
     )
     logger.info("%d training, %d validation, %d test structures", *map(len, (splits.train, splits.val, splits.test)))
     with distributed(config.trainer, folder / "config.yaml"):

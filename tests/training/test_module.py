@@ -1,14 +1,18 @@
 """Loss, metrics and optimizers."""
 
+from functools import partial
+
 import pytest
 import torch
 from structures import labelled_atoms, small_model
+from torch.optim import AdamW
 from torch_geometric.data import Batch
 
 from sognet.data import Keys, Structure
 from sognet.data.datamodule import GraphDataset
 from sognet.training.loss import PotentialLoss
 from sognet.training.metrics import PotentialErrors
+from sognet.training.module import PotentialModule
 from sognet.training.optimizers import LBFGS
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -74,3 +78,44 @@ def test_lbfgs_finds_a_minimum_and_its_checkpoint_is_small():
         optimizer.step(closure)
     torch.testing.assert_close(x.detach(), torch.ones(2), atol=1e-5, rtol=0)
     assert optimizer.state_dict()["state"] == {}
+
+
+def test_a_target_that_only_some_structures_have_is_left_out_of_batches():
+    atoms = [labelled_atoms(6, seed=n) for n in range(3)]
+    del atoms[0].info["stress"]
+    for order in ([0, 1, 2], [2, 1, 0]):
+        structures = [Structure.from_atoms(atoms[i], Keys(), "test") for i in order]
+        batch = batch_of(GraphDataset(structures, 4.0), range(3))
+        assert "stress" not in batch
+        assert "forces" in batch
+
+
+def test_the_kernel_has_its_own_learning_rate_and_weight_decay():
+    model = small_model()
+    module = PotentialModule(model, PotentialLoss(1.0, 1.0), partial(AdamW, lr=0.1), None, 3.0, 0.5)
+    rest, kernel = module.configure_optimizers()["optimizer"].param_groups
+    assert (rest["lr"], kernel["lr"], kernel["weight_decay"]) == (0.1, pytest.approx(0.3), 0.5)
+    assert {id(p) for p in kernel["params"]} == {id(p) for p in model.long_range.parameters()}
+    assert len(rest["params"]) + len(kernel["params"]) == len(list(model.parameters()))
+
+
+def test_lbfgs_restarts_with_the_length_scale_it_had():
+    """A step of the size of a steep valley's gradient would throw the parameters far away."""
+    x = torch.nn.Parameter(torch.tensor([1.0, 1.0]))
+    optimizer = LBFGS([x], max_iter=4)
+    seen = []
+
+    def closure():
+        optimizer.zero_grad()
+        seen.append(x.detach().norm().item())
+        value = 1e6 * x[0] ** 2 + x[1] ** 4
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    optimizer.last_loss = -1.0  # so that the next step counts as stalled
+    optimizer.step(closure)
+    assert optimizer.state[x]["old_dirs"] == []
+    seen.clear()
+    optimizer.step(closure)
+    assert max(seen) < 2.0

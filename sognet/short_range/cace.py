@@ -79,7 +79,7 @@ class CACE(nn.Module):
         self.blocks = OrderBlocks(self.monomials.orders)
         self.invariants = Invariants(self.monomials.indices, nu_max)
         # mixing of the radial functions by order l, sender channel s, receiver channel t
-        mixing = torch.randn(l_max + 1, n_embedding, n_bessel, n_radial, n_embedding) / n_bessel**0.5
+        mixing = torch.randn(l_max + 1, n_embedding, n_bessel, n_embedding, n_radial) / n_bessel**0.5
         self.mixing = nn.Parameter(mixing)
         self.layers = nn.ModuleList(
             MessagePassing(self.monomials.orders, n_radial, n_embedding**2, self.n_features_per_layer, cutoff)
@@ -109,48 +109,47 @@ class CACE(nn.Module):
         angular = self.monomials(vectors / distance[:, None]).index_select(0, slots.flatten())
         basis = EdgeBasis(bessel, angular.reshape(*slots.shape, -1), graph.edge_index[0][slots])
         sender = self.sender.index_select(0, species)  # (N, S)
-        receiver = self.receiver.index_select(0, species)  # (N, T)
+        receiver = self.receiver.T.index_select(1, species)  # (T, N)
         sums = self._mix(self._neighbour_sums(basis, sender), receiver)
         features = [self._features(sums)]
         pairs = PairMatrix(graph) if self.layers else None
         for layer in self.layers:
             weights = layer.weights(features[-1]).unflatten(2, (self.n_embedding, self.n_embedding))
             messages = self._mix(self._weighted_sums(basis, weights * sender[:, None, :, None]), receiver)
-            sums = layer(sums.flatten(3), distance, graph, pairs).reshape(sums.shape) + messages
+            sums = layer(sums.flatten(1, 2), distance, graph, pairs).reshape(sums.shape) + messages
             features.append(self._features(sums))
         return torch.cat(features, dim=1) if len(features) > 1 else features[0]
 
     def _neighbour_sums(self, basis: EdgeBasis, sender: Tensor) -> Tensor:
-        """Σ_j a_s(z_j) B_b(r_ij) x^lx y^ly z^lz, (n_monomials, S, N, n_bessel)."""
+        """Σ_j a_s(z_j) B_b(r_ij) x^lx y^ly z^lz, (n_monomials, S, n_bessel, N)."""
         weights = sender.index_select(0, basis.neighbour.flatten()).reshape(*basis.neighbour.shape, -1)
         radial = (weights[..., :, None] * basis.bessel[..., None, :]).flatten(2)  # (N, n_max, S·n_bessel)
         summed = torch.bmm(basis.angular.mT, radial)  # (N, n_monomials, S·n_bessel)
-        return summed.unflatten(2, (self.n_embedding, self.n_bessel)).permute(1, 2, 0, 3)
+        return summed.permute(1, 2, 0).unflatten(1, (self.n_embedding, self.n_bessel))
 
     def _weighted_sums(self, basis: EdgeBasis, weights: Tensor) -> Tensor:
-        """The same with weights (N, l_max+1, S, T) of the sender: (n_monomials, S, T, N, n_bessel)."""
+        """The same with weights (N, l_max+1, S, T) of the sender: (n_monomials, S, T, n_bessel, N)."""
         n_atoms, n_max = basis.neighbour.shape
         angular = self.blocks.spread(basis.angular.permute(2, 0, 1))  # (l_max+1, members, N, n_max)
         edges = angular[:, :, None] * basis.bessel.permute(2, 0, 1)  # (l_max+1, members, n_bessel, N, n_max)
         edges = edges.permute(3, 0, 1, 2, 4).flatten(2, 3)  # (N, l_max+1, members·n_bessel, n_max)
         weights = weights.flatten(2).index_select(0, basis.neighbour.flatten()).unflatten(0, (n_atoms, n_max))
         summed = edges @ weights.transpose(1, 2)  # (N, l_max+1, members·n_bessel, S·T)
-        summed = summed.unflatten(2, (-1, self.n_bessel)).permute(1, 2, 4, 0, 3)
+        summed = summed.unflatten(2, (-1, self.n_bessel)).permute(1, 2, 4, 3, 0)
         return self.blocks.collect(summed).unflatten(1, (self.n_embedding, self.n_embedding))
 
     def _mix(self, summed: Tensor, receiver: Tensor) -> Tensor:
-        """A, (n_monomials, N, n_radial, S, T), of neighbour sums of Bessel functions (n_monomials, S, N, n_bessel), the
-        same for each T, or (n_monomials, S, T, N, n_bessel).
+        """A, (n_monomials, S, T, n_radial, N), of neighbour sums of Bessel functions (n_monomials, S, n_bessel, N), the
+        same for each T, or (n_monomials, S, T, n_bessel, N).
         """
-        mixing = self.mixing.index_select(0, self.blocks.orders)  # (n_monomials, S, n_bessel, n_radial, T)
+        mixing = self.mixing.index_select(0, self.blocks.orders)  # (n_monomials, S, n_bessel, T, n_radial)
         if summed.ndim == 4:
-            mixed = torch.bmm(summed.flatten(0, 1), mixing.flatten(3).flatten(0, 1))
-            mixed = mixed.unflatten(2, mixing.shape[3:]).unflatten(0, summed.shape[:2]).permute(0, 2, 3, 1, 4)
+            mixed = torch.bmm(mixing.flatten(3).flatten(0, 1).mT, summed.flatten(0, 1))
         else:
-            mixed = torch.bmm(summed.flatten(0, 2), mixing.permute(0, 1, 4, 2, 3).flatten(0, 2))
-            mixed = mixed.unflatten(0, summed.shape[:3]).permute(0, 3, 4, 1, 2)
-        return mixed * receiver[:, None, None]
+            mixed = torch.bmm(mixing.permute(0, 1, 3, 4, 2).flatten(0, 2), summed.flatten(0, 2))
+        shape = len(mixing), self.n_embedding, self.n_embedding, self.n_radial, -1
+        return mixed.reshape(shape) * receiver[:, None]
 
     def _features(self, sums: Tensor) -> Tensor:
         """Invariants of A as (N, n_features_per_layer)."""
-        return self.invariants(sums.flatten(2)).transpose(0, 1).flatten(1)
+        return self.invariants(sums).flatten(0, -2).T

@@ -63,27 +63,27 @@ class PairMatrix:
         image = torch.empty_like(pair)
         image[order] = torch.arange(len(pair), device=pair.device) - torch.searchsorted(pair, pair)
         self.n_images = int(image.max()) + 1
-        row = image * self.n_structures * self.n_atoms + self.atom.index_select(0, centre)
-        self.element = row * self.n_atoms + place.index_select(0, neighbour)  # (E,), of each edge
+        row = image * self.n_structures * self.n_atoms + self.atom.index_select(0, neighbour)
+        self.element = row * self.n_atoms + place.index_select(0, centre)  # (E,), of each edge
 
     @property
     def fill(self) -> float:
         """Edges per matrix element."""
         return len(self.element) / (self.n_images * self.n_structures * self.n_atoms**2)
 
-    def matrices(self, values: Tensor) -> Tensor:
-        """(E,) -> (n_images, n_structures, n_atoms, n_atoms), centres before neighbours, 0 where there is no edge."""
-        shape = (self.n_images, self.n_structures, self.n_atoms, self.n_atoms)
-        return values.new_zeros(math.prod(shape)).index_copy(0, self.element, values).reshape(shape)
+    def matrices(self, values: Tensor, elsewhere: float) -> Tensor:
+        """(E,) -> (n_images, n_structures, n_atoms²), neighbours before centres, `elsewhere` where there is no edge."""
+        shape = (self.n_images, self.n_structures, self.n_atoms**2)
+        return values.new_full((math.prod(shape),), elsewhere).index_copy(0, self.element, values).reshape(shape)
 
     def pad(self, values: Tensor) -> Tensor:
-        """(N, ...) -> (n_structures, n_atoms, ...), 0 where there is no atom."""
-        padded = values.new_zeros(self.n_structures * self.n_atoms, *values.shape[1:])
-        return padded.index_copy(0, self.atom, values).unflatten(0, (self.n_structures, self.n_atoms))
+        """(..., N) -> (..., n_structures, n_atoms), 0 where there is no atom."""
+        padded = values.new_zeros(*values.shape[:-1], self.n_structures * self.n_atoms)
+        return padded.index_copy(-1, self.atom, values).unflatten(-1, (self.n_structures, self.n_atoms))
 
     def unpad(self, values: Tensor) -> Tensor:
         """The inverse of `pad`."""
-        return values.flatten(0, 1).index_select(0, self.atom)
+        return values.flatten(-2).index_select(-1, self.atom)
 
 
 class SpeciesIndex(nn.Module):

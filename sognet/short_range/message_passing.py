@@ -5,6 +5,9 @@ with distance, and the edge basis χ weighted by what the sender's invariants B_
 and the weights of the third, which the descriptor sums up like the first neighbour sums.
 """
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
@@ -16,6 +19,10 @@ from sognet.short_range.radial import polynomial_cutoff
 
 MATRIX_FROM = 0.2
 """Fill of the pair matrices above which sums over neighbours go by matrix products."""
+
+
+FAR = 69.0
+"""−ln of what a pair without an edge is taken to weigh, 1e-30."""
 
 
 class MessagePassing(nn.Module):
@@ -42,10 +49,10 @@ class MessagePassing(nn.Module):
         super().__init__()
         self.cutoff = cutoff
         self.blocks = OrderBlocks(orders)
-        shape = (self.blocks.shape[0], n_radial, n_channels)
+        shape = (self.blocks.shape[0], n_channels, n_radial)
         self.memory = nn.Parameter(torch.full(shape, 0.25))
-        self.strength = nn.Parameter(0.1 * torch.randn(shape))  # a_lnc
-        self.inverse_length = nn.Parameter(torch.ones(shape))  # r_c/r0_lnc
+        self.strength = nn.Parameter(0.1 * torch.randn(shape))  # a_lcn
+        self.inverse_length = nn.Parameter(torch.ones(shape))  # r_c/r0_lcn
         self.network = MLP(n_features, hidden, shape[0] * n_channels, "silu")
 
     def weights(self, invariants: Tensor) -> Tensor:
@@ -53,38 +60,54 @@ class MessagePassing(nn.Module):
         return self.network(invariants).unflatten(1, (self.blocks.shape[0], -1))
 
     def forward(self, sums: Tensor, distance: Tensor, graph: Data, pairs: PairMatrix) -> Tensor:
-        """Memory and decaying sums of the neighbours: A (n_monomials, N, n_radial, n_channels) -> the same shape.
+        """Memory and decaying sums of the neighbours: A (n_monomials, n_channels, n_radial, N) -> the same shape.
 
         Parameters
         ----------
         distance : of the edges, (E,), Å.
         """
-        memory = self.memory.index_select(0, self.blocks.orders)[:, None]
-        strength = self.strength.index_select(0, self.blocks.orders)[:, None]
+        memory = self.memory.index_select(0, self.blocks.orders)[..., None]
+        strength = self.strength.index_select(0, self.blocks.orders)[..., None]
+        reach = distance / self.cutoff
+        loss = -torch.log(polynomial_cutoff(distance, self.cutoff).clamp(min=math.exp(-FAR)))
         if pairs.fill > MATRIX_FROM:
-            decayed = self._by_matrices(sums, distance, pairs)
+            decayed = self._by_matrices(sums, reach, loss, pairs)
         else:
-            decayed = self._by_edges(sums, distance, graph)
+            decayed = self._by_edges(sums, reach, loss, graph)
         return memory * sums + strength * decayed
 
-    def _by_edges(self, sums: Tensor, distance: Tensor, graph: Data) -> Tensor:
-        """Σ_j exp(−r_ij/r0) f_cut(r_ij) A_j, edge by edge."""
+    def _by_edges(self, sums: Tensor, reach: Tensor, loss: Tensor, graph: Data) -> Tensor:
+        """Σ_j exp(−r_ij/r0) f_cut(r_ij) A_j with f_cut = exp(−loss), edge by edge."""
         neighbour, centre = graph.edge_index
-        envelope = polynomial_cutoff(distance, self.cutoff)[:, None, None, None]
-        reach = (distance / self.cutoff)[:, None, None, None]
-        decay = envelope * torch.exp(-reach * self.inverse_length)  # (E, l_max+1, n_radial, n_channels)
-        own = sums.transpose(0, 1)
-        messages = decay.index_select(1, self.blocks.orders) * own.index_select(0, neighbour)
-        return torch.zeros_like(own).index_add(0, centre, messages).transpose(0, 1)
+        decay = _Decay.apply(self.inverse_length.flatten(), reach, loss).unflatten(0, self.memory.shape)
+        messages = decay.index_select(0, self.blocks.orders) * sums.index_select(-1, neighbour)
+        return torch.zeros_like(sums).index_add(-1, centre, messages)
 
-    def _by_matrices(self, sums: Tensor, distance: Tensor, pairs: PairMatrix) -> Tensor:
+    def _by_matrices(self, sums: Tensor, reach: Tensor, loss: Tensor, pairs: PairMatrix) -> Tensor:
         """The same as one product with a matrix over the atoms of a structure for each l, n and c."""
-        reach = pairs.matrices(distance / self.cutoff)[:, :, None]
-        envelope = pairs.matrices(polynomial_cutoff(distance, self.cutoff))[:, :, None]
-        decay = envelope * torch.exp(-reach * self.inverse_length.reshape(-1, 1, 1))
-        decay = decay.squeeze(0) if pairs.n_images == 1 else decay.sum(0)  # (structures, l·n·c, n_atoms, n_atoms)
-        own = self.blocks.spread(sums)  # (l_max+1, members, N, n_radial, n_channels)
-        own = pairs.pad(own.permute(2, 0, 3, 4, 1))  # (structures, n_atoms, l_max+1, n_radial, n_channels, members)
-        summed = decay @ own.flatten(2, 4).transpose(1, 2)  # (structures, l·n·c, n_atoms, members)
-        summed = pairs.unpad(summed.transpose(1, 2)).unflatten(1, self.memory.shape)
-        return self.blocks.collect(summed.permute(1, 4, 0, 2, 3))
+        reach, loss = pairs.matrices(reach, 0.0), pairs.matrices(loss, FAR)
+        decay = _Decay.apply(self.inverse_length.flatten(), reach, loss)  # (images, structures, K, n_atoms²)
+        decay = decay.squeeze(0) if pairs.n_images == 1 else decay.sum(0)
+        own = pairs.pad(self.blocks.spread(sums))  # (l_max+1, members, n_channels, n_radial, structures, n_atoms)
+        own = own.permute(4, 0, 2, 3, 1, 5).flatten(1, 3)  # (structures, K, members, n_atoms)
+        summed = own @ decay.unflatten(-1, (pairs.n_atoms, pairs.n_atoms))
+        summed = summed.unflatten(1, self.memory.shape).permute(1, 4, 2, 3, 0, 5)
+        return self.blocks.collect(pairs.unpad(summed))
+
+
+class _Decay(torch.autograd.Function):
+    """exp(−rate_k x − y): rates (K,), x and y (..., n) -> (..., K, n), with one product per derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, rate: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        decay = torch.addcmul(y[..., None, :], rate[:, None], x[..., None, :]).neg_().exp_()
+        ctx.save_for_backward(rate, x, decay)
+        return decay
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rate, x, decay = ctx.saved_tensors
+        grad = grad * decay
+        by_x, by_y = (torch.stack([rate, torch.ones_like(rate)]) @ grad).unbind(-2)
+        by_rate = (grad @ x[..., None]).squeeze(-1).reshape(-1, len(rate)).sum(0)
+        return -by_rate, -by_x, -by_y

@@ -9,10 +9,14 @@ from torch import Tensor, nn
 def polynomial_cutoff(distance: Tensor, cutoff: float, power: int = 6) -> Tensor:
     """1 − (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) − p(p+1)/2 x^(p+2) with x = r/r_c, 0 beyond; p − 1 times differentiable
     at 0 and twice at r_c. Distances in Å, any shape.
+
+    Evaluated as (1−x)³ Σ_i<p (i+1)(i+2)/2 x^i, the same polynomial without the cancellation near the cutoff.
     """
     x = (distance / cutoff).clamp(max=1.0)
-    p = power
-    return 1 - x**p * ((p + 1) * (p + 2) / 2 - x * (p * (p + 2) - x * (p * (p + 1) / 2)))
+    series = torch.full_like(x, power * (power + 1) / 2)
+    for i in reversed(range(power - 1)):
+        series = series * x + (i + 1) * (i + 2) / 2
+    return (1 - x) ** 3 * series
 
 
 class BesselFunctions(nn.Module):

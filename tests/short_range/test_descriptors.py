@@ -107,7 +107,7 @@ def test_invariants_of_one_direction_are_one():
 
 def edge_basis(model: CACE, graph) -> tuple[torch.Tensor, torch.Tensor]:
     """Distances, and χ for every edge as a full outer product, radial × angular × sender × receiver:
-    (n_monomials, E, n_radial, S, T).
+    (n_monomials, E, S, T, n_radial).
     """
     species = model.species_index(graph.z)
     neighbour, centre = graph.edge_index
@@ -125,7 +125,7 @@ def edge_basis(model: CACE, graph) -> tuple[torch.Tensor, torch.Tensor]:
     channel = torch.einsum("es,et->est", model.sender[species[neighbour]], model.receiver[species[centre]])
     basis = []
     for order in range(model.l_max + 1):
-        radial = torch.einsum("eb,sbnt->enst", bessel, model.mixing[order]) * channel[:, None]
+        radial = torch.einsum("eb,sbtn->estn", bessel, model.mixing[order]) * channel[..., None]
         basis += [radial * (x**a * y**b * z**c)[:, None, None, None] for a, b, c in multi_indices(order)]
     return distance, torch.stack(basis)
 
@@ -165,11 +165,11 @@ def test_messages_are_their_definition(monkeypatch, fill):
     distance, basis = edge_basis(model, graph)
     sums = torch.zeros(len(basis), len(graph.z), *basis.shape[2:]).index_add(1, centre, basis)
     first = two_body_invariants(model, sums)
-    answer = layer.network(first).reshape(len(graph.z), 3, 1, 2, 2)
+    answer = layer.network(first).reshape(len(graph.z), 3, 2, 2, 1)
     expected = []
     for m, order in enumerate([0, 1, 1, 1, 2, 2, 2, 2, 2, 2]):
         memory, strength, rate = (
-            p[order].reshape(4, 2, 2) for p in (layer.memory, layer.strength, layer.inverse_length)
+            p[order].reshape(2, 2, 4) for p in (layer.memory, layer.strength, layer.inverse_length)
         )
         u = (distance / model.cutoff)[:, None, None, None]
         messages = strength * torch.exp(-u * rate) * envelope(u) * sums[m, neighbour]

@@ -12,6 +12,7 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
 from sognet import __version__
+from sognet.allocator import keep_freed_memory
 from sognet.errors import InputError
 
 HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a learned long-range interaction
@@ -58,6 +59,7 @@ def main() -> None:
         sys.exit(f"sognet has no command {command!r}; there are {', '.join(COMMANDS)} (see sognet --help)")
     sys.argv = [sys.argv[0], *sys.argv[2:]]
     quieten()
+    keep_freed_memory()
 
     def task(config: DictConfig) -> float | None:
         try:

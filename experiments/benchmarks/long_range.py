@@ -12,6 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from sognet.allocator import keep_freed_memory
 from sognet.long_range import FourierConvolution, SumOfGaussians
 
 DENSITY = 0.1  # atoms/Å³
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=64_000, help="atoms of the largest structure")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     kernel = SumOfGaussians.power_law(1.0, CUTOFF).to(options.device)
     print(f"{options.device}, {options.threads} threads, float32, energy and forces, median of {REPEATS}\n")
     sizes(kernel, options.device, options.largest)

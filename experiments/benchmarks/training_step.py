@@ -11,6 +11,7 @@ import torch
 from torch_geometric.data import Batch
 
 from sognet import SOGNet
+from sognet.allocator import keep_freed_memory
 from sognet.data import Structure, build_graph, dimers, dipeptides, water
 from sognet.long_range import FourierConvolution, SumOfGaussians
 from sognet.short_range import CACE, DeepPotential
@@ -27,6 +28,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     print(f"{options.device}, {options.threads} threads, float32: forward, forces, backward; median of {REPEATS}\n")
     print("| system | descriptor | step / ms | without long range | long-range share | published | ratio | MiB |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")

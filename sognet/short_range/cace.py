@@ -7,6 +7,7 @@ on the neighbour, so the sum over neighbours needs only a_s(z_j) B_b(r_ij) x^lx 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -124,7 +125,7 @@ class CACE(nn.Module):
         """Σ_j a_s(z_j) B_b(r_ij) x^lx y^ly z^lz, (n_monomials, S, n_bessel, N)."""
         weights = sender.index_select(0, basis.neighbour.flatten()).reshape(*basis.neighbour.shape, -1)
         radial = (weights[..., :, None] * basis.bessel[..., None, :]).flatten(2)  # (N, n_max, S·n_bessel)
-        summed = torch.bmm(basis.angular.mT, radial)  # (N, n_monomials, S·n_bessel)
+        summed = _ContiguousGradient.apply(torch.bmm(basis.angular.mT, radial))  # (N, n_monomials, S·n_bessel)
         return summed.permute(1, 2, 0).unflatten(1, (self.n_embedding, self.n_bessel))
 
     def _weighted_sums(self, basis: EdgeBasis, weights: Tensor) -> Tensor:
@@ -134,7 +135,7 @@ class CACE(nn.Module):
         edges = angular[:, :, None] * basis.bessel.permute(2, 0, 1)  # (l_max+1, members, n_bessel, N, n_max)
         edges = edges.permute(3, 0, 1, 2, 4).flatten(2, 3)  # (N, l_max+1, members·n_bessel, n_max)
         weights = weights.flatten(2).index_select(0, basis.neighbour.flatten()).unflatten(0, (n_atoms, n_max))
-        summed = edges @ weights.transpose(1, 2)  # (N, l_max+1, members·n_bessel, S·T)
+        summed = _ContiguousGradient.apply(edges @ weights.transpose(1, 2))  # (N, l_max+1, members·n_bessel, S·T)
         summed = summed.unflatten(2, (-1, self.n_bessel)).permute(1, 2, 4, 3, 0)
         return self.blocks.collect(summed).unflatten(1, (self.n_embedding, self.n_embedding))
 
@@ -153,3 +154,15 @@ class CACE(nn.Module):
     def _features(self, sums: Tensor) -> Tensor:
         """Invariants of A as (N, n_features_per_layer)."""
         return self.invariants(sums).flatten(0, -2).T
+
+
+class _ContiguousGradient(torch.autograd.Function):
+    """Identity whose gradient is laid out densely: a batched product of strided matrices runs one by one."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad.contiguous()

@@ -79,15 +79,16 @@ class MessagePassing(nn.Module):
     def _by_edges(self, sums: Tensor, reach: Tensor, loss: Tensor, graph: Data) -> Tensor:
         """Σ_j exp(−r_ij/r0) f_cut(r_ij) A_j with f_cut = exp(−loss), edge by edge."""
         neighbour, centre = graph.edge_index
-        decay = _Decay.apply(self.inverse_length.flatten(), reach, loss).unflatten(0, self.memory.shape)
+        decay = _Decay.apply(self.inverse_length.flatten(), reach[None], loss[None])[0].unflatten(0, self.memory.shape)
         messages = decay.index_select(0, self.blocks.orders) * sums.index_select(-1, neighbour)
         return torch.zeros_like(sums).index_add(-1, centre, messages)
 
     def _by_matrices(self, sums: Tensor, reach: Tensor, loss: Tensor, pairs: PairMatrix) -> Tensor:
         """The same as one product with a matrix over the atoms of a structure for each l, n and c."""
         reach, loss = pairs.matrices(reach, 0.0), pairs.matrices(loss, FAR)
-        decay = _Decay.apply(self.inverse_length.flatten(), reach, loss)  # (images, structures, K, n_atoms²)
-        decay = decay.squeeze(0) if pairs.n_images == 1 else decay.sum(0)
+        decay = _Decay.apply(self.inverse_length.flatten(), reach.flatten(0, 1), loss.flatten(0, 1))
+        if pairs.n_images > 1:
+            decay = decay.unflatten(0, reach.shape[:2]).sum(0)  # (structures, K, n_atoms²)
         own = pairs.pad(self.blocks.spread(sums))  # (l_max+1, members, n_channels, n_radial, structures, n_atoms)
         own = own.permute(4, 0, 2, 3, 1, 5).flatten(1, 3)  # (structures, K, members, n_atoms)
         summed = own @ decay.unflatten(-1, (pairs.n_atoms, pairs.n_atoms))
@@ -96,11 +97,11 @@ class MessagePassing(nn.Module):
 
 
 class _Decay(torch.autograd.Function):
-    """exp(−rate_k x − y): rates (K,), x and y (..., n) -> (..., K, n), with one product per derivative."""
+    """exp(−rate_k x − y): rates (K,), x and y (B, n) -> (B, K, n), with one product per derivative."""
 
     @staticmethod
     def forward(ctx: Any, rate: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        decay = torch.addcmul(y[..., None, :], rate[:, None], x[..., None, :]).neg_().exp_()
+        decay = torch.addcmul(y[:, None], rate[:, None], x[:, None]).neg_().exp_()
         ctx.save_for_backward(rate, x, decay)
         return decay
 
@@ -108,6 +109,7 @@ class _Decay(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rate, x, decay = ctx.saved_tensors
         grad = grad * decay
-        by_x, by_y = (torch.stack([rate, torch.ones_like(rate)]) @ grad).unbind(-2)
-        by_rate = (grad @ x[..., None]).squeeze(-1).reshape(-1, len(rate)).sum(0)
+        factors = torch.stack([rate, torch.ones_like(rate)]).expand(len(x), -1, -1)
+        by_x, by_y = torch.bmm(factors, grad).unbind(1)
+        by_rate = torch.bmm(grad, x[..., None]).sum((0, 2))
         return -by_rate, -by_x, -by_y

@@ -4,9 +4,11 @@ import sys
 
 from omegaconf import OmegaConf
 
+from sognet.allocator import keep_freed_memory
 from sognet.cli import quieten
 from sognet.training.run import train
 
 if __name__ == "__main__":
     quieten()
+    keep_freed_memory()
     train(OmegaConf.load(sys.argv[1]))

@@ -21,7 +21,7 @@ def multinomial(index: MultiIndex) -> float:
 
 
 class Monomials(nn.Module):
-    """x^lx y^ly z^lz of unit vectors for all l = lx + ly + lz up to l_max, by one product with a lower one each.
+    """x^lx y^ly z^lz of unit vectors for all l = lx + ly + lz up to l_max, each order by one product with the lower.
 
     Parameters
     ----------
@@ -32,26 +32,29 @@ class Monomials(nn.Module):
 
     def __init__(self, l_max: int) -> None:
         super().__init__()
+        self.l_max = l_max
         self.indices = [index for order in range(l_max + 1) for index in multi_indices(order)]
         self.register_buffer("orders", torch.tensor([sum(i) for i in self.indices]), persistent=False)
-        self.steps = [self._step(index) for index in self.indices[1:]]
+        for order in range(1, l_max + 1):
+            steps = torch.tensor([self._step(index) for index in multi_indices(order)])
+            self.register_buffer(f"steps_{order}", steps.T.contiguous(), persistent=False)
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def _step(self, index: MultiIndex) -> tuple[int, int]:
-        """Position of the monomial of one order less, and the component of the vector that it is multiplied by."""
+        """Position in the order below of the monomial, and the component of the vector that it is multiplied by."""
         axis = next(d for d in range(3) if index[d] > 0)
         lower = tuple(i - (d == axis) for d, i in enumerate(index))
-        return self.indices.index(lower), axis
+        return multi_indices(sum(index) - 1).index(lower), axis
 
     def forward(self, directions: Tensor) -> Tensor:
         """Unit vectors (E, 3) -> (E, n_monomials)."""
-        components = directions.unbind(1)
-        columns = [torch.ones_like(components[0])]
-        for lower, axis in self.steps:
-            columns.append(columns[lower] * components[axis])
-        return torch.stack(columns, dim=1)
+        monomials = [torch.ones_like(directions[:, :1])]
+        for order in range(1, self.l_max + 1):
+            lower, axis = getattr(self, f"steps_{order}")
+            monomials.append(monomials[-1].index_select(1, lower) * directions.index_select(1, axis))
+        return torch.cat(monomials, dim=1)
 
 
 class OrderBlocks(nn.Module):

@@ -1,6 +1,7 @@
 """Radial functions: trainable Bessel functions under a polynomial cutoff ([CACE])."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,14 +10,27 @@ from torch import Tensor, nn
 def polynomial_cutoff(distance: Tensor, cutoff: float, power: int = 6) -> Tensor:
     """1 − (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) − p(p+1)/2 x^(p+2) with x = r/r_c, 0 beyond; p − 1 times differentiable
     at 0 and twice at r_c. Distances in Å, any shape.
-
-    Evaluated as (1−x)³ Σ_i<p (i+1)(i+2)/2 x^i, the same polynomial without the cancellation near the cutoff.
     """
-    x = (distance / cutoff).clamp(max=1.0)
-    series = torch.full_like(x, power * (power + 1) / 2)
-    for i in reversed(range(power - 1)):
-        series = series * x + (i + 1) * (i + 2) / 2
-    return (1 - x) ** 3 * series
+    return _PolynomialCutoff.apply((distance / cutoff).clamp(max=1.0), power)
+
+
+class _PolynomialCutoff(torch.autograd.Function):
+    """(1−x)³ Σ_i<p (i+1)(i+2)/2 x^i, the same polynomial without the cancellation near the cutoff."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, power: int) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.power = power
+        series = torch.full_like(x, power * (power + 1) / 2)
+        for i in reversed(range(power - 1)):
+            series = series * x + (i + 1) * (i + 2) / 2
+        return (1 - x) ** 3 * series
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        p = ctx.power
+        return -p * (p + 1) * (p + 2) / 2 * grad * x ** (p - 1) * (1 - x).square(), None
 
 
 class BesselFunctions(nn.Module):

@@ -31,11 +31,15 @@ class Prediction:
     stress: np.ndarray | None = None  # (3, 3)
 
     def to_atoms(self) -> Atoms:
-        """ASE structure with the prediction, and the reference under `reference_energy` and `reference_forces`."""
+        """ASE structure with the prediction, the reference under `reference_energy` and `reference_forces`, and what
+        else the structure carried per structure or atom.
+        """
         s = self.structure
         atoms = Atoms(numbers=s.numbers, positions=s.positions, cell=s.cell, pbc=s.pbc)
-        plain = {k: v for k, v in s.info.items() if isinstance(v, str | int | float | bool | np.number)}
-        atoms.info.update(plain)
+        atoms.info.update(
+            {k: v for k, v in s.info.items() if isinstance(v, str | int | float | np.number | np.ndarray)}
+        )
+        atoms.arrays.update({k: v for k, v in s.arrays.items() if v.dtype.kind in "biufU"})
         atoms.info.update(
             energy=self.energy, energy_short_range=self.energy_short_range, energy_long_range=self.energy_long_range
         )

@@ -26,12 +26,14 @@ class LBFGS(torch.optim.LBFGS):
             tolerance_change=0.0,
         )
         self.last_loss = float("inf")
+        self.stalled_steps = 0  # one after the other, that did not lower the loss
 
     def step(self, closure: Callable[[], Tensor]) -> Tensor:
         """One step of up to `max_iter` iterations; returns the loss before it."""
         loss = super().step(closure)
         value = loss.detach().item()
-        if not value < self.last_loss:
+        self.stalled_steps = 0 if value < self.last_loss else self.stalled_steps + 1
+        if self.stalled_steps:
             for pairs in ("old_dirs", "old_stps", "ro"):
                 self.state[self._params[0]].get(pairs, []).clear()
         self.last_loss = value

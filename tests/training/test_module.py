@@ -2,14 +2,17 @@
 
 from functools import partial
 
+import lightning
 import pytest
 import torch
 from structures import labelled_atoms, small_model
 from torch.optim import AdamW
+from torch.utils.data import DataLoader
 from torch_geometric.data import Batch
 
 from sognet.data import Keys, Structure
 from sognet.data.datamodule import GraphDataset
+from sognet.training.callbacks import DoubleWhenStalled
 from sognet.training.loss import PotentialLoss
 from sognet.training.metrics import PotentialErrors
 from sognet.training.module import PotentialModule
@@ -119,3 +122,29 @@ def test_lbfgs_restarts_with_the_length_scale_it_had():
     seen.clear()
     optimizer.step(closure)
     assert max(seen) < 2.0
+
+
+def test_lbfgs_goes_on_in_double_precision_where_single_stalls(graphs, tmp_path):
+    torch.set_default_dtype(torch.float32)
+    module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), partial(LBFGS, max_iter=2))
+    trainer = lightning.Trainer(
+        max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, inference_mode=False, num_sanity_val_steps=0, log_every_n_steps=1,
+        callbacks=[DoubleWhenStalled(), Stall()],
+    )  # fmt: skip
+    loader = DataLoader(graphs, batch_size=4, collate_fn=Batch.from_data_list)
+    trainer.fit(module, loader, loader)
+    assert {p.dtype for p in module.model.parameters()} == {torch.float64}
+    assert module.optimizers().last_loss < Stall.loss
+
+
+class Stall(lightning.Callback):
+    """Makes the optimizer take its second and third step for stalled."""
+
+    loss = 0.0
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        optimizer = pl_module.optimizers(use_pl_optimizer=False)
+        if trainer.current_epoch == 1:
+            Stall.loss = optimizer.last_loss
+            optimizer.stalled_steps, optimizer.last_loss = 1, -1.0

@@ -1,0 +1,66 @@
+"""Latent charges against MBI charges, and their dipoles and quadrupoles against DFT's, of a run on the dipeptides.
+
+python experiments/dipeptides/multipoles.py outputs/dipeptides/<date>_<time> [--split val]
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.io import read
+from matplotlib.figure import Figure
+from scipy.stats import pearsonr
+
+
+def main() -> None:
+    """Print the correlations and write multipoles.png beside the run's other figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of a run or of an evaluation")
+    parser.add_argument("--split", default="val")
+    options = parser.parse_args()
+    structures = [a for a in read(options.run / "predictions.extxyz", ":") if a.info["split"] == options.split]
+    pairs = multipoles(structures)
+    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    for axes, (name, (reference, latent)) in zip(figure.subplots(1, 3), pairs.items(), strict=True):
+        correlation = pearsonr(reference, latent).statistic
+        slope = reference @ latent / (reference @ reference)
+        print(f"{name}: Pearson r = {correlation:.3f}, slope {slope:.3f}, {len(reference)} values")
+        axes.plot(reference, latent, ".", ms=3, alpha=0.5, color="#2166ac", rasterized=True)
+        axes.axline((0, 0), slope=slope, color="k", lw=0.8)
+        axes.set(title=f"{name}: $r$ = {correlation:.3f}", xlabel="reference", ylabel="latent")
+    path = options.run / "figures" / "multipoles.png"
+    figure.savefig(path, dpi=150)
+    print(path)
+
+
+def multipoles(structures: list[Atoms]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Reference and latent charges (e), dipole components (e·Å) and traceless quadrupole components (e·Å²).
+
+    The sign of latent charges is a convention that the energy does not know; it is chosen once, by the charges.
+    """
+    reference = np.concatenate([a.arrays["mbi_charges"] for a in structures])
+    latent = np.concatenate([a.arrays["latent"].ravel() for a in structures])
+    sign = np.sign(pearsonr(reference, latent).statistic)
+    pairs = {"charges": (reference, sign * latent), "dipoles": ([], []), "quadrupoles": ([], [])}
+    for atoms in structures:
+        charges = sign * atoms.arrays["latent"].ravel()
+        charges = charges - charges.mean()  # of neutral molecules, so that dipoles do not depend on the origin
+        second = np.einsum("i,ia,ib->ab", charges, atoms.positions, atoms.positions)
+        dipole = np.ravel(atoms.calc.results["dipole"] if "dipole" in atoms.calc.results else atoms.info["dipole"])
+        for name, expected, found in (
+            ("dipoles", dipole, charges @ atoms.positions),
+            ("quadrupoles", traceless(np.reshape(atoms.info["quadrupole"], (3, 3))), traceless(second)),
+        ):
+            pairs[name][0].append(expected)
+            pairs[name][1].append(found)
+    return {name: (np.concatenate(a, None), np.concatenate(b, None)) for name, (a, b) in pairs.items()}
+
+
+def traceless(tensor: np.ndarray) -> np.ndarray:
+    """The six independent components of a symmetric tensor (3, 3) without its trace."""
+    return (tensor - np.trace(tensor) / 3 * np.eye(3))[np.triu_indices(3)]
+
+
+if __name__ == "__main__":
+    main()

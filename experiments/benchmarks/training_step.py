@@ -6,6 +6,8 @@ python experiments/benchmarks/training_step.py [--device cuda] [--threads 2]
 import argparse
 import resource
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import torch
 from torch_geometric.data import Batch
@@ -27,26 +29,31 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    keep_freed_memory()
     print(f"{options.device}, {options.threads} threads, float32: forward, forces, backward; median of {REPEATS}\n")
     print("| system | descriptor | step / ms | without long range | long-range share | published | ratio | MiB |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for system, descriptor in systems():
-        structures, short_range, k_cut, n_latent = SYSTEMS[system](descriptor)
-        graph = Batch.from_data_list([build_graph(s, short_range.cutoff) for s in structures]).to(options.device)
-        kernel = SumOfGaussians.power_law(1.0, short_range.cutoff)
-        layer = FourierConvolution(kernel, k_cut=k_cut, tolerance=1e-4)
-        whole = SOGNet(short_range, layer, n_latent=n_latent).to(options.device)
-        control = SOGNet(short_range, None).to(options.device)
-        with_long_range, without = seconds(whole, graph), seconds(control, graph)
-        published = PUBLISHED[system][0] if descriptor == "cace" else None
-        compared = f"{published} | {published / with_long_range / 1e3:.1f}" if published else "– | –"
-        print(
-            f"| {system} | {descriptor} | {1e3 * with_long_range:.0f} | {1e3 * without:.0f} | "
-            f"{1 - without / with_long_range:.0%} | {compared} | {peak_memory(graph):.0f} |",
-            flush=True,
-        )
+    fresh = {"mp_context": get_context("spawn"), "max_tasks_per_child": 1}  # so that each row has its own peak memory
+    with ProcessPoolExecutor(max_workers=1, **fresh) as rows:
+        for system, descriptor in systems():
+            print(rows.submit(row, system, descriptor, options.device, options.threads).result(), flush=True)
+
+
+def row(system: str, descriptor: str, device: str, threads: int) -> str:
+    """Row of the table."""
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    structures, short_range, k_cut, n_latent = SYSTEMS[system](descriptor)
+    graph = Batch.from_data_list([build_graph(s, short_range.cutoff) for s in structures]).to(device)
+    kernel = SumOfGaussians.power_law(1.0, short_range.cutoff)
+    layer = FourierConvolution(kernel, k_cut=k_cut, tolerance=1e-4)
+    models = SOGNet(short_range, layer, n_latent=n_latent).to(device), SOGNet(short_range, None).to(device)
+    with_long_range, without = seconds(models, graph)
+    published = PUBLISHED[system][0] if descriptor == "cace" else None
+    compared = f"{published} | {published / with_long_range / 1e3:.1f}" if published else "– | –"
+    return (
+        f"| {system} | {descriptor} | {1e3 * with_long_range:.0f} | {1e3 * without:.0f} | "
+        f"{1 - without / with_long_range:.0%} | {compared} | {peak_memory(graph):.0f} |"
+    )
 
 
 def systems() -> list[tuple[str, str]]:
@@ -90,19 +97,20 @@ def dimers_step(descriptor: str) -> tuple[list[Structure], torch.nn.Module, None
 SYSTEMS = {"water": water_step, "dipeptides": dipeptides_step, "dimers": dimers_step}
 
 
-def seconds(model: SOGNet, graph: Batch) -> float:
-    """Median time of a step."""
-    model.train()
+def seconds(models: tuple[SOGNet, ...], graph: Batch) -> list[float]:
+    """Median times of a step of models that take turns, so that a busy moment meets them all."""
     loss = PotentialLoss(energy=1.0, forces=100.0)
-    times = []
+    times: list[list[float]] = [[] for _ in models]
     for _ in range(REPEATS + 3):
-        synchronize(graph)
-        start = time.perf_counter()
-        model.zero_grad()
-        loss(model(graph, stress=False), graph)["loss"].backward()
-        synchronize(graph)
-        times.append(time.perf_counter() - start)
-    return sorted(times[3:])[REPEATS // 2]
+        for model, taken in zip(models, times, strict=True):
+            model.train()
+            synchronize(graph)
+            start = time.perf_counter()
+            model.zero_grad()
+            loss(model(graph, stress=False), graph)["loss"].backward()
+            synchronize(graph)
+            taken.append(time.perf_counter() - start)
+    return [sorted(taken[3:])[REPEATS // 2] for taken in times]
 
 
 def synchronize(graph: Batch) -> None:
@@ -112,7 +120,7 @@ def synchronize(graph: Batch) -> None:
 
 
 def peak_memory(graph: Batch) -> float:
-    """MiB of the device, or of this process so far."""
+    """MiB at most, of the device or of this process with its libraries."""
     if graph.pos.is_cuda:
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

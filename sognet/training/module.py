@@ -28,8 +28,8 @@ class PotentialModule(lightning.LightningModule):
     scheduler : optimizer -> learning-rate schedule, stepped every epoch; None for a constant rate.
     kernel_lr_factor : learning rate of the long-range kernel's weights and bandwidths over that of the rest.
     kernel_weight_decay : decay of the kernel's weights towards zero and of its bandwidths towards their start, for
-        optimizers with weight decay: what the short-range part describes as well is then left to it. It follows the
-        learning rate, so that at the end of a schedule nothing but the loss decides.
+        optimizers with weight decay: what the short-range part describes as well is then left to it. It fades as the
+        learning rate falls to half of its start, so that in the end nothing but the loss decides.
     """
 
     def __init__(
@@ -74,11 +74,12 @@ class PotentialModule(lightning.LightningModule):
         return terms["loss"]
 
     def on_train_epoch_start(self) -> None:
-        """No batch has been logged; the kernel's weight decay follows its learning rate."""
+        """No batch has been logged; the kernel's weight decay fades with the learning rate."""
         self.logged_batch = -1
         if self.kernel_weight_decay > 0 and self.model.long_range is not None:
             kernel = self.optimizers().param_groups[1]
-            kernel["weight_decay"] = self.kernel_weight_decay * kernel["lr"] / kernel.get("initial_lr", kernel["lr"])
+            rate = kernel["lr"] / kernel.get("initial_lr", kernel["lr"])
+            kernel["weight_decay"] = self.kernel_weight_decay * max(0.0, 2 * rate - 1)
 
     def validation_step(self, batch: Data, batch_idx: int) -> None:
         """Add a batch to the validation errors."""

@@ -124,9 +124,9 @@ def learning_figure(runs: list[Run]) -> Figure:
         for run in (r for r in runs if r.pair == pair and r.model == "with long range" and r.split == "random"):
             weight = OmegaConf.load(run.folder / "config.yaml").loss.forces
             with (run.folder / "metrics.csv").open() as file:
-                rows = [float(row["train/forces"]) for row in csv.DictReader(file) if row.get("train/forces")]
-            minutes = np.arange(1, len(rows) + 1) * run.seconds / 60 / len(rows)
-            axes.loglog(minutes, 1000 * np.sqrt(np.array(rows) / weight), f"C{color}", label=pair)
+                rows = [row for row in csv.DictReader(file) if row.get("train/forces")]
+            minutes, forces = np.array([(float(r["seconds"]) / 60, float(r["train/forces"])) for r in rows]).T
+            axes.loglog(minutes, 1000 * np.sqrt(forces / weight), f"C{color}", label=pair)
             axes.axhline(PUBLISHED[run.model][pair], color=f"C{color}", lw=0.8, ls=":")
     axes.set(xlabel="minutes", ylabel="force RMSE of the training frames / meV Å$^{-1}$")
     axes.legend(frameon=False, title="dotted: published")

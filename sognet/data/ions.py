@@ -35,6 +35,7 @@ TEMPERATURE = 300.0  # K
 DIAMETER = 3.0  # Lennard-Jones σ, Å
 WELL_DEPTH = 0.01  # Lennard-Jones ε, eV
 LENNARD_JONES_CUTOFF = 2 * DIAMETER
+SWITCH_ONSET = DIAMETER  # where the control begins to switch its Coulomb forces off
 MOLAR = units.mol / 1e27  # ions per Å³ in 1 mol/L
 TIME_STEP = 15.0  # fs
 STEPS_BETWEEN_FRAMES = 15
@@ -50,8 +51,8 @@ class IonCalculator(Calculator):
     ----------
     charges : (N,) in e.
     box_length : Å, of the cubic box; sets the split of the Ewald sum.
-    interaction : "coulomb" for the Ewald sum (torch-pme), "short_range" for Coulomb forces shifted to zero at the
-        cutoff of the Lennard-Jones forces.
+    interaction : "coulomb" for the Ewald sum (torch-pme), "short_range" for Coulomb forces switched off smoothly
+        before the cutoff of the Lennard-Jones forces.
     """
 
     implemented_properties = ("energy", "forces")
@@ -80,7 +81,7 @@ class IonCalculator(Calculator):
         if self.interaction == "coulomb":
             electrostatic = (self.charges * self.ewald(self.charges, cell, positions, pairs, distance)).sum()
         else:
-            electrostatic = (self.charges[pairs].prod(1)[:, 0] * _shifted_inverse(distance)).sum()
+            electrostatic = (self.charges[pairs].prod(1)[:, 0] * _switched_inverse(distance)).sum()
         energy = energy + COULOMB_CONSTANT / PERMITTIVITY * electrostatic
         (gradient,) = torch.autograd.grad(energy, positions)
         self.results = {"energy": energy.item(), "forces": -gradient.numpy()}
@@ -169,10 +170,10 @@ def _lennard_jones(distance: torch.Tensor) -> torch.Tensor:
     return torch.where(inside, energy, 0.0)
 
 
-def _shifted_inverse(distance: torch.Tensor) -> torch.Tensor:
-    """1/r, shifted in value and slope to reach zero at the cutoff."""
-    cutoff = LENNARD_JONES_CUTOFF
-    return torch.where(distance < cutoff, 1 / distance - 2 / cutoff + distance / cutoff**2, 0.0)
+def _switched_inverse(distance: torch.Tensor) -> torch.Tensor:
+    """1/r, switched off between σ and 2σ by the polynomial that is twice continuously differentiable."""
+    x = ((distance - SWITCH_ONSET) / (LENNARD_JONES_CUTOFF - SWITCH_ONSET)).clamp(0.0, 1.0)
+    return (1 - x**3 * (10 - 15 * x + 6 * x**2)) / distance
 
 
 def _cached(settings: dict[str, Any], root: str | None) -> Path:
@@ -182,6 +183,7 @@ def _cached(settings: dict[str, Any], root: str | None) -> Path:
         TEMPERATURE,
         DIAMETER,
         WELL_DEPTH,
+        SWITCH_ONSET,
         TIME_STEP,
         STEPS_BETWEEN_FRAMES,
         STEPS_BEFORE_FIRST_FRAME,

@@ -1,5 +1,6 @@
 """The LightningModule: a model, its loss and its optimizer."""
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -50,6 +51,7 @@ class PotentialModule(lightning.LightningModule):
         self.kernel_weight_decay = kernel_weight_decay
         self.errors = PotentialErrors()
         self.logged_batch = -1
+        self.started = 0.0
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """Output of the model, with what the loss needs."""
@@ -72,6 +74,14 @@ class PotentialModule(lightning.LightningModule):
             energy_error = 1000 * ((out["energy"].detach() - batch.energy) / n_atoms).square().mean().sqrt()
             self.log("E meV/atom", energy_error, prog_bar=True, logger=False, batch_size=n)
         return terms["loss"]
+
+    def on_fit_start(self) -> None:
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    def on_train_epoch_end(self) -> None:
+        """Log the time since the start, for learning curves."""
+        self.log("seconds", time.perf_counter() - self.started)
 
     def on_train_epoch_start(self) -> None:
         """No batch has been logged; the kernel's weight decay fades with the learning rate."""

@@ -69,8 +69,9 @@ def test_ions_feel_coulomb_and_lennard_jones_forces():
         pair.calc = IonCalculator(np.array([1.0, charge]), length, "short_range")
         energies[charge], forces[charge] = pair.get_potential_energy(), pair.get_forces()
     strength = COULOMB_CONSTANT / PERMITTIVITY
-    shifted = 1 / distance - 2 / 6.0 + distance / 6.0**2
-    assert (energies[1.0] - energies[-1.0]) / 2 == pytest.approx(strength * shifted, abs=1e-12)
+    x = max(0.0, (distance - 3.0) / 3.0)
+    switched = (1 - 10 * x**3 + 15 * x**4 - 6 * x**5) / distance
+    assert (energies[1.0] - energies[-1.0]) / 2 == pytest.approx(strength * switched, abs=1e-12)
     mean = (forces[1.0] + forces[-1.0]) / 2
     pair.calc = IonCalculator(np.array([1.0, -1.0]), length, "coulomb")
     ewald = pair.get_potential_energy() - (energies[1.0] + energies[-1.0]) / 2

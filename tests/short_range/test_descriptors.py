@@ -75,6 +75,31 @@ def test_an_atom_enters_smoothly(descriptor):
     assert curvature.abs().max() < 0.2 * (1 + features(3.0).abs().max())
 
 
+def test_derivatives_of_features_and_of_forces(descriptor):
+    """Along random directions of the positions and of every parameter, against central differences."""
+    graph = Batch.from_data_list([graph_of(random_atoms()), graph_of(random_atoms(5, pbc=False, seed=1))])
+    graph.pos.requires_grad_()
+    weights = torch.randn(len(graph.z), descriptor.n_features)
+    inputs = [graph.pos, *descriptor.parameters()]
+
+    def energy() -> torch.Tensor:
+        return (weights * descriptor(graph)).sum()
+
+    def force_loss() -> torch.Tensor:
+        (forces,) = torch.autograd.grad(energy(), graph.pos, create_graph=True)
+        return forces.square().sum()
+
+    for function in (energy, force_loss):
+        for x, gradient in zip(inputs, torch.autograd.grad(function(), inputs, allow_unused=True), strict=True):
+            direction, step, values = torch.randn_like(x), 1e-5, []
+            for sign in (1, -2, 1):
+                x.data += sign * step * direction
+                values.append(function().item())
+            difference = (values[0] - values[1]) / (2 * step)
+            scale = sum(abs(v) for v in values)
+            assert (gradient * direction).sum().item() == pytest.approx(difference, rel=1e-6, abs=1e-7 * scale)
+
+
 def test_atoms_without_neighbours_and_batches(descriptor):
     lonely, pair = Atoms("Cl", positions=[[0.0, 0, 0]]), Atoms("NaCl", positions=[[0, 0, 0], [2.5, 0, 0]])
     graphs = [graph_of(a) for a in (lonely, pair, random_atoms())]

@@ -20,6 +20,7 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
   sognet train dataset=files dataset.path=mine.xyz     train on your own data
   sognet train experiment=electrolyte                  the built-in example (make train)
   sognet train experiment=dimers dataset.pair=CC       a published data set
+  sognet train resume=outputs/default/<date>_<time>    continue a run that was interrupted
   sognet train -m model.long_range.n_gaussians=6,12    one run for each value
   sognet evaluate checkpoint=outputs/.../best.ckpt     errors, predictions and figures of a trained model
   sognet train --help                                  groups and values that can be set
@@ -60,6 +61,7 @@ def main() -> None:
     sys.argv = [sys.argv[0], *sys.argv[2:]]
     quieten()
     keep_freed_memory()
+    sys.argv += [f"hydra.run.dir={a.removeprefix('resume=')}" for a in sys.argv if a.startswith("resume=")]
 
     def task(config: DictConfig) -> float | None:
         try:

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +28,12 @@ SMALL = [
 ]
 
 
+MAIN = "from sognet.cli import main; main()"
+
+
 def sognet(*arguments: str, fails: bool = False) -> str:
     """Run the command; its output."""
-    command = [sys.executable, "-c", "from sognet.cli import main; main()", *map(str, arguments)]
+    command = [sys.executable, "-c", MAIN, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     output = done.stdout + done.stderr
     assert (done.returncode != 0) == fails, output
@@ -158,10 +162,33 @@ def test_energies_alone_and_forces_alone(data, tmp_path):
         assert {k for k in summary["test"] if k.endswith("_rmse")} == expected
 
 
+def test_a_killed_run_is_resumed_to_the_same_weights(data, tmp_path):
+    common = ["train", "dataset=files", f"dataset.path={data}", *SMALL, "trainer.max_epochs=12", "batch.batch_size=4"]
+    sognet(*common, f"hydra.run.dir={tmp_path}/whole")
+    arguments = [sys.executable, "-c", MAIN, *common, f"hydra.run.dir={tmp_path}/killed"]
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "killed" / "checkpoints" / "last.ckpt").is_file():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    assert process.wait() == -9
+    sognet("train", f"resume={tmp_path}/killed")
+    weights = [load_model(tmp_path / f / "checkpoints" / "last.ckpt").state_dict() for f in ("whole", "killed")]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=0, atol=0)
+    logged = []
+    for run in ("whole", "killed"):
+        with (tmp_path / run / "metrics.csv").open() as file:
+            logged.append([(r["step"], r["train/loss"], r["val/loss"]) for r in csv.DictReader(file)])
+    assert logged[0] == logged[1]
+    assert "no run" in sognet("train", f"resume={tmp_path}/nothing", fails=True)
+    assert "model.colour" in sognet("train", f"resume={tmp_path}/killed", "model.colour=1", fails=True)
+
+
 def test_processes_that_torchrun_started(data, tmp_path):
     """Only rank 0 has a run folder."""
     script = tmp_path / "start.py"
-    script.write_text("from sognet.cli import main; main()")
+    script.write_text(MAIN)
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, "train",
         "dataset=files", f"dataset.path={data}", f"hydra.run.dir={tmp_path}/run", *SMALL, "trainer=ddp_cpu",

@@ -51,7 +51,7 @@ class PotentialModule(lightning.LightningModule):
         self.kernel_weight_decay = kernel_weight_decay
         self.errors = PotentialErrors()
         self.logged_batch = -1
-        self.started = 0.0
+        self.started = self.seconds = 0.0
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """Output of the model, with what the loss needs."""
@@ -77,11 +77,12 @@ class PotentialModule(lightning.LightningModule):
 
     def on_fit_start(self) -> None:
         """Start the clock."""
-        self.started = time.perf_counter()
+        self.started = time.perf_counter() - self.seconds
 
     def on_train_epoch_end(self) -> None:
         """Log the time since the start, for learning curves."""
-        self.log("seconds", time.perf_counter() - self.started)
+        self.seconds = time.perf_counter() - self.started
+        self.log("seconds", self.seconds)
 
     def on_train_epoch_start(self) -> None:
         """No batch has been logged; the kernel's weight decay fades with the learning rate."""
@@ -120,8 +121,13 @@ class PotentialModule(lightning.LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the description from which load_model rebuilds the model."""
+        """Add the description from which load_model rebuilds the model, and the time that training has taken."""
         checkpoint["sognet"] = model_entry(self.model)
+        checkpoint["seconds"] = self.seconds
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over the time that training has taken."""
+        self.seconds = checkpoint["seconds"]
 
     def _parameter_groups(self) -> list[Parameter] | list[dict[str, list[Parameter]]]:
         trained = [p for p in self.model.parameters() if p.requires_grad]

@@ -2,10 +2,14 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
+import yaml
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch_geometric.data import Batch
@@ -15,10 +19,13 @@ from sognet.errors import InputError
 from sognet.evaluation.report import print_summary, report, write_summary
 from sognet.model import load_model
 from sognet.model.build import build_model
+from sognet.training.metrics_file import forget_metrics_after
 from sognet.training.module import PotentialModule
 from sognet.training.processes import distributed, global_rank
 
 logger = logging.getLogger(__name__)
+
+BEST, LAST = "best.ckpt", "last.ckpt"
 
 STANDARDIZATION_STRUCTURES = 100
 """Structures of the training split from which features are standardized."""
@@ -29,8 +36,10 @@ def run(config: DictConfig) -> float | None:
 
     Raises
     ------
-    InputError : the folder already holds a run.
+    InputError : the folder already holds a run, or `resume` names none.
     """
+    if config.resume:
+        return train(resumed_configuration(Path(config.resume).absolute(), HydraConfig.get().overrides.task))
     folder = Path(config.folder).absolute()
     config = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
     config.folder = str(folder)
@@ -48,8 +57,31 @@ def run(config: DictConfig) -> float | None:
     return train(config)
 
 
+def resumed_configuration(folder: Path, overrides: Sequence[str]) -> DictConfig:
+    """Configuration of the run in a folder, with the values `name=value` that the command line gives.
+
+    Raises
+    ------
+    InputError : there is no run to continue, or a value that it does not have.
+    """
+    if not (folder / "checkpoints" / LAST).is_file():
+        raise InputError(f"resume={folder}: no run with a checkpoint {LAST} to continue")
+    config = OmegaConf.load(folder / "config.yaml")
+    for name, _, value in (o.partition("=") for o in overrides):
+        if name == "resume":
+            continue
+        if OmegaConf.select(config, name, default=LAST) is LAST:
+            raise InputError(f"{name}: the run in {folder} has no such value; a resumed run keeps its groups")
+        OmegaConf.update(config, name, yaml.safe_load(value))
+    config.folder = str(folder)
+    OmegaConf.save(config, folder / "config.yaml")
+    return config
+
+
 def train(config: DictConfig) -> float | None:
-    """Train, and report on the best checkpoint; returns the force RMSE (meV/Å) of the validation split, on rank 0.
+    """Train, from the last checkpoint where the run folder has one, and report on the best.
+
+    Returns the force RMSE (meV/Å) of the validation split, on rank 0.
 
     The run folder gets `checkpoints/`, `metrics.csv`, `summary.json`, `predictions.extxyz` and `figures/`.
 
@@ -77,14 +109,19 @@ def train(config: DictConfig) -> float | None:
         config.kernel_weight_decay,
     )
     logger.info("%d training, %d validation, %d test structures", *map(len, (splits.train, splits.val, splits.test)))
+    last = folder / "checkpoints" / LAST
+    last = last if last.is_file() else None  # of the run that this one continues
     with distributed(config.trainer, folder / "config.yaml"):
         trainer = build_trainer(config, bool(splits.val), datamodule)
-        trainer.fit(module, datamodule)
+        if last and trainer.is_global_zero:
+            forget_metrics_after(folder / "metrics.csv", torch.load(last, weights_only=True)["global_step"])
+        trainer.fit(module, datamodule, ckpt_path=last, weights_only=True)
         if not trainer.is_global_zero:
             return None
     seconds = time.perf_counter() - started
-    best = Path(trainer.checkpoint_callback.best_model_path or trainer.checkpoint_callback.last_model_path)
-    if not best.is_file():
+    checkpoints = [folder / "checkpoints" / name for name in (BEST, LAST)]
+    best = next((file for file in checkpoints if file.is_file()), None)
+    if best is None:
         raise InputError("training ended before the first checkpoint; raise trainer.max_epochs or trainer.max_time")
     trained = load_model(best, device=module.device)
     summary = report(trained, splits, folder, config.batch.eval_batch_size, stress=config.loss.stress > 0)

@@ -23,6 +23,7 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
   sognet train resume=outputs/default/<date>_<time>    continue a run that was interrupted
   sognet train -m model.long_range.n_gaussians=6,12    one run for each value
   sognet evaluate checkpoint=outputs/.../best.ckpt     errors, predictions and figures of a trained model
+  sognet runs outputs/default                          table of finished runs, best first, and what differs
   sognet train --help                                  groups and values that can be set
 """
 
@@ -44,6 +45,16 @@ def run_evaluate(config: DictConfig) -> None:
     evaluate(config)
 
 
+def show_runs(folder: Path) -> None:
+    """`sognet runs`."""
+    from sognet.evaluation.runs import print_runs
+
+    try:
+        print_runs(folder)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
 COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {"train": run_train, "evaluate": run_evaluate}
 
 
@@ -56,8 +67,11 @@ def main() -> None:
     if command == "--version":
         print(__version__)
         return
+    if command == "runs":
+        show_runs(Path(sys.argv[2] if len(sys.argv) > 2 else "outputs"))
+        return
     if command not in COMMANDS:
-        sys.exit(f"sognet has no command {command!r}; there are {', '.join(COMMANDS)} (see sognet --help)")
+        sys.exit(f"sognet has no command {command!r}; there are {', '.join(COMMANDS)}, runs (see sognet --help)")
     sys.argv = [sys.argv[0], *sys.argv[2:]]
     quieten()
     keep_freed_memory()

@@ -225,6 +225,10 @@ def test_sweep_of_distributed_runs_has_one_folder_per_run(data, tmp_path):
     )  # fmt: skip
     assert len(list(tmp_path.rglob("summary.json"))) == 2
     assert len(list(tmp_path.rglob("config.yaml"))) == 2
+    table = sognet("runs", tmp_path)
+    assert "2 runs" in table
+    assert "seed" in table
+    assert "no finished runs" in sognet("runs", tmp_path / "nowhere", fails=True)
 
 
 @pytest.mark.parametrize(

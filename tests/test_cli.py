@@ -140,6 +140,7 @@ def test_short_range_control(data, tmp_path):
 def test_stages_and_the_step_schedule(data, tmp_path):
     sognet(
         "train", "dataset=files", f"dataset.path={data}", f"paths.outputs={tmp_path}", *SMALL, "scheduler=step",
+        "callbacks=[default,ema,early_stopping]",
         "scheduler.step_size=2", "scheduler.gamma=0.5", "batch=doubling",
         "batch.stages=[{batch_size: 2, epochs: 1}, {batch_size: 4, epochs: 2}]",
     )  # fmt: skip

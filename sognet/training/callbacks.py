@@ -1,10 +1,14 @@
 """Callbacks of a training."""
 
 import logging
+from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
+from ase.io import write
 
+from sognet.errors import InputError
 from sognet.training.optimizers import LBFGS
 
 logger = logging.getLogger(__name__)
@@ -24,3 +28,42 @@ class DoubleWhenStalled(lightning.Callback):
             logger.info("epoch %d: the loss stalls in single precision; going on in double", trainer.current_epoch)
             pl_module.model.double()
             optimizer.state.clear()
+
+
+class StopWhereNotFinite(lightning.Callback):
+    """Stops where a gradient is not finite, before it reaches the weights, and saves the batch's structures.
+
+    Parameters
+    ----------
+    folder : of the run; gets `not_finite.extxyz`.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.file = Path(folder) / "not_finite.extxyz"
+        self.batch: Any = None
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Remember the batch."""
+        self.batch = batch
+
+    def on_before_optimizer_step(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Look at the gradients.
+
+        Raises
+        ------
+        InputError : one is not finite; names the structures and what to do.
+        """
+        gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+        if torch.nn.utils.get_total_norm(gradients).isfinite():
+            return
+        structures = [trainer.datamodule.splits.train[i] for i in self.batch.id.tolist()]
+        write(self.file, [s.to_atoms() for s in structures], format="extxyz")
+        raise InputError(
+            f"epoch {trainer.current_epoch}: the loss or its gradient is not finite for the batch of "
+            f"{', '.join(s.source for s in structures)} (saved as {self.file}). The last checkpoint is from before; "
+            "look at these structures, or lower optimizer.lr or set trainer.gradient_clip_val"
+        )

@@ -80,9 +80,9 @@ class PotentialModule(lightning.LightningModule):
         self.started = time.perf_counter() - self.seconds
 
     def on_train_epoch_end(self) -> None:
-        """Log the time since the start, for learning curves."""
+        """Log the time since the start, for learning curves, and the learning rate."""
         self.seconds = time.perf_counter() - self.started
-        self.log("seconds", self.seconds)
+        self.log_dict({"seconds": self.seconds, "lr": self.optimizers().param_groups[0]["lr"]})
 
     def on_train_epoch_start(self) -> None:
         """No batch has been logged; the kernel's weight decay fades with the learning rate."""

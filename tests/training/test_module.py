@@ -3,16 +3,18 @@
 from functools import partial
 
 import lightning
+import numpy as np
 import pytest
 import torch
+from ase.io import read
 from structures import labelled_atoms, small_model
 from torch.optim import AdamW
-from torch.utils.data import DataLoader
 from torch_geometric.data import Batch
 
-from sognet.data import Keys, Structure
+from sognet.data import Keys, Splits, Structure, StructureDataModule
 from sognet.data.datamodule import GraphDataset
-from sognet.training.callbacks import DoubleWhenStalled
+from sognet.errors import InputError
+from sognet.training.callbacks import DoubleWhenStalled, StopWhereNotFinite
 from sognet.training.loss import PotentialLoss
 from sognet.training.metrics import PotentialErrors
 from sognet.training.module import PotentialModule
@@ -127,15 +129,19 @@ def test_lbfgs_restarts_with_the_length_scale_it_had():
 def test_lbfgs_goes_on_in_double_precision_where_single_stalls(graphs, tmp_path):
     torch.set_default_dtype(torch.float32)
     module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), partial(LBFGS, max_iter=2))
+    fit(module, graphs, [DoubleWhenStalled(), Stall()])
+    assert {p.dtype for p in module.model.parameters()} == {torch.float64}
+    assert module.optimizers().last_loss < Stall.loss
+
+
+def fit(module, graphs, callbacks):
     trainer = lightning.Trainer(
         max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, inference_mode=False, num_sanity_val_steps=0, log_every_n_steps=1,
-        callbacks=[DoubleWhenStalled(), Stall()],
+        callbacks=callbacks,
     )  # fmt: skip
-    loader = DataLoader(graphs, batch_size=4, collate_fn=Batch.from_data_list)
-    trainer.fit(module, loader, loader)
-    assert {p.dtype for p in module.model.parameters()} == {torch.float64}
-    assert module.optimizers().last_loss < Stall.loss
+    splits = Splits("test", train=graphs.structures, val=graphs.structures)
+    trainer.fit(module, datamodule=StructureDataModule(splits, 4.0, batch_size=4))
 
 
 class Stall(lightning.Callback):
@@ -148,3 +154,15 @@ class Stall(lightning.Callback):
         if trainer.current_epoch == 1:
             Stall.loss = optimizer.last_loss
             optimizer.stalled_steps, optimizer.last_loss = 1, -1.0
+
+
+def test_training_stops_before_a_gradient_that_is_not_finite(graphs, tmp_path):
+    torch.set_default_dtype(torch.float32)
+    graphs.structures[2].forces[0, 0] = np.nan
+    module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), partial(AdamW, lr=0.1))
+    before = {k: v.clone() for k, v in module.model.state_dict().items()}
+    with pytest.raises(InputError, match=r"9 atoms.*not_finite\.extxyz"):
+        fit(module, graphs, [StopWhereNotFinite(tmp_path)])
+    assert {len(a) for a in read(tmp_path / "not_finite.extxyz", ":")} == {5, 12, 9, 20}
+    for name, value in module.model.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)

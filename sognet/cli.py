@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from sognet import __version__
 from sognet.allocator import keep_freed_memory
+from sognet.configuration import CONFIGURATION, nearest
 from sognet.errors import InputError
 
 HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a learned long-range interaction
@@ -26,9 +27,6 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
   sognet runs outputs/default                          table of finished runs, best first, and what differs
   sognet train --help                                  groups and values that can be set
 """
-
-PACKAGED = Path(__file__).with_name("conf")
-CONFIGURATION = PACKAGED if PACKAGED.is_dir() else Path(__file__).parent.parent / "conf"
 
 
 def run_train(config: DictConfig) -> float | None:
@@ -83,7 +81,13 @@ def main() -> None:
         except InputError as error:
             raise CompactHydraException(f"\nerror: {error}") from error
 
-    hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name=command)(task)()
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name=command)(task)()
+    except SystemExit as stop:
+        if stop.code:
+            for name, meant in nearest(sys.argv[1:]).items():
+                print(f"there is no {name}; did you mean {meant}?", file=sys.stderr)
+        raise
 
 
 def quieten() -> None:

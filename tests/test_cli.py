@@ -238,7 +238,7 @@ def test_sweep_of_distributed_runs_has_one_folder_per_run(data, tmp_path):
         (["fit"], "no command 'fit'"),
         (["train"], "dataset.path"),
         (["train", "dataset=fils"], "fils"),
-        (["train", "trainer.max_epoch=3"], "max_epoch"),
+        (["train", "trainer.max_epoch=3"], "did you mean trainer.max_epochs?"),
         (["evaluate", "checkpoint=none.ckpt"], "none.ckpt: no such checkpoint"),
     ],
 )

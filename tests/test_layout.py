@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from sognet.cli import CONFIGURATION
+from sognet.configuration import CONFIGURATION, nearest
 from sognet.data import Statistics
 from sognet.errors import InputError
 from sognet.model.build import build_model
@@ -49,3 +49,18 @@ def test_composition_energies_are_given_fitted_or_of_isolated_atoms():
     assert energies("{Na: -7.0}") == {"Na": -7.0}
     with pytest.raises(InputError, match="single atom of Cl"):
         energies("isolated")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("trainer.max_epoch=3", {"trainer.max_epoch": "trainer.max_epochs"}),
+        ("max_epochs=3", {"max_epochs": "trainer.max_epochs"}),
+        ("optimzer=lbfgs", {"optimzer": "optimizer"}),
+        ("model.n_gaussians=6", {"model.n_gaussians": "model.long_range.n_gaussians"}),
+        ("dataset.pair=CC", {}),
+        ("kernel_lr_factor=2", {}),
+    ],
+)
+def test_the_nearest_name_is_offered(typed, meant):
+    assert nearest([typed]) == meant

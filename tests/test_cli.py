@@ -63,7 +63,15 @@ def trained(data, tmp_path_factory) -> Path:
 
 
 def test_run_folder_holds_what_a_run_leaves(trained):
-    for name in ("config.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "metrics.csv", "predictions.extxyz"):
+    for name in (
+        "config.yaml",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "metrics.csv",
+        "predictions.extxyz",
+        "errors.csv",
+        "errors.md",
+    ):
         assert (trained / name).is_file(), name
     assert list(trained.glob("wandb/offline-run-*"))
     assert {p.name for p in (trained / "figures").iterdir()} == {"parity.png", "kernel.png"}

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sognet.data.splits import Splits
+from sognet.evaluation.breakdown import breakdown, write_breakdown
 from sognet.evaluation.figures import kernel_figure, parity_figure, save_figure
 from sognet.evaluation.kernel import fitted_decay
 from sognet.evaluation.predictions import Prediction, errors, predict, write_predictions
@@ -22,7 +23,8 @@ PACKAGES = ("sognet", "torch", "lightning", "finufft", "pytorch-finufft", "torch
 def report(
     model: SOGNet, splits: Splits, folder: Path, batch_size: int = 16, stress: bool = False, progress: bool = False
 ) -> dict[str, Any]:
-    """Evaluate a model on every split; write `predictions.extxyz` and `figures/`; return what goes into `summary.json`.
+    """Evaluate a model on every split; write `predictions.extxyz`, `errors.csv`, `errors.md` and
+    `figures/`; return what goes into `summary.json`.
 
     The summary has the errors per split and for `all`, the number of parameters, the learned decay of the long-range
     kernel and the versions of the packages.
@@ -34,6 +36,7 @@ def report(
     labels = [split for split, members in by_split.items() for _ in members]
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / "predictions.extxyz", together, labels)
+    write_breakdown(breakdown(by_split), folder)
     figures = {"parity": save_figure(parity_figure(by_split), folder / "figures" / "parity.png")}
     summary: dict[str, Any] = {split: errors(members) for split, members in by_split.items()} | {
         "all": errors(together)

@@ -1,0 +1,38 @@
+"""Errors by split, element and configuration type."""
+
+import csv
+
+import numpy as np
+import pytest
+from structures import labelled_atoms
+
+from sognet.data import Keys, Structure
+from sognet.evaluation.breakdown import breakdown, write_breakdown
+from sognet.evaluation.predictions import Prediction
+
+
+def prediction(n_atoms: int, kind: str, energy_error: float, force_errors: dict[str, float]) -> Prediction:
+    atoms = labelled_atoms(n_atoms)
+    atoms.info["config_type"] = kind
+    structure = Structure.from_atoms(atoms, Keys(), "test")
+    shift = np.array([force_errors[s] for s in atoms.symbols])[:, None]
+    energy = structure.energy + energy_error * n_atoms
+    return Prediction(structure, energy, energy, 0.0, np.zeros((n_atoms, 0)), forces=structure.forces + shift)
+
+
+def test_errors_by_element_and_configuration_type(tmp_path):
+    bulk = prediction(12, "bulk", 0.001, {"Na": 0.01, "Cl": 0.02})
+    slab = prediction(6, "slab", 0.003, {"Na": 0.03, "Cl": 0.02})
+    rows = breakdown({"train": [bulk], "test": [slab]})
+    found = {(row["split"], row["group"]): row for row in rows}
+    assert found["train", "all"]["energy_rmse"] == pytest.approx(1.0)
+    assert found["all", "config_type=slab"]["energy_mae"] == pytest.approx(3.0)
+    assert found["train", "Na"]["force_rmse"] == pytest.approx(10.0)
+    assert found["test", "Na"]["force_mae"] == pytest.approx(30.0)
+    assert found["all", "Cl"]["force_rmse"] == pytest.approx(20.0)
+    assert found["all", "Na"]["n_atoms"] + found["all", "Cl"]["n_atoms"] == 18
+    write_breakdown(rows, tmp_path)
+    with (tmp_path / "errors.csv").open() as file:
+        read = list(csv.DictReader(file))
+    assert [(r["split"], r["group"]) for r in read] == [(r["split"], r["group"]) for r in rows]
+    assert (tmp_path / "errors.md").read_text().count("\n") == len(rows) + 2

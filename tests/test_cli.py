@@ -73,7 +73,9 @@ def test_run_folder_holds_what_a_run_leaves(trained):
         "errors.md",
     ):
         assert (trained / name).is_file(), name
-    assert list(trained.glob("wandb/offline-run-*"))
+    assert list(trained.glob("wandb/offline-run-*/files/media/images/figures/kernel*.png"))
+    with (trained / "metrics.csv").open() as file:
+        assert "kernel/exponent" in next(csv.reader(file))
     assert {p.name for p in (trained / "figures").iterdir()} == {"parity.png", "kernel.png"}
     summary = json.loads((trained / "summary.json").read_text())
     assert {"train", "val", "test", "all"} <= set(summary)

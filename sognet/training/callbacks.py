@@ -9,6 +9,7 @@ import torch
 from ase.io import write
 
 from sognet.errors import InputError
+from sognet.evaluation.kernel import fitted_decay
 from sognet.training.optimizers import LBFGS
 
 logger = logging.getLogger(__name__)
@@ -67,3 +68,24 @@ class StopWhereNotFinite(lightning.Callback):
             f"{', '.join(s.source for s in structures)} (saved as {self.file}). The last checkpoint is from before; "
             "look at these structures, or lower optimizer.lr or set trainer.gradient_clip_val"
         )
+
+
+class LogDecay(lightning.Callback):
+    """Logs the fitted exponent and strength of the long-range kernel of every channel, once an epoch.
+
+    Parameters
+    ----------
+    box_length : typical length of the boxes in Å, see sognet.evaluation.kernel.
+    """
+
+    def __init__(self, box_length: float) -> None:
+        self.box_length = box_length
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Fit and log."""
+        kernel = pl_module.model.long_range.kernel
+        for channel in range(kernel.n_channels):
+            decay = fitted_decay(kernel, pl_module.model.cutoff, self.box_length, channel)
+            if decay is not None:
+                name = f"kernel/{channel}" if kernel.n_channels > 1 else "kernel"
+                pl_module.log_dict({f"{name}/exponent": decay.exponent, f"{name}/coulomb_ratio": decay.coulomb_ratio})

@@ -11,14 +11,16 @@ import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 from torch_geometric.data import Batch
 
 from sognet.data import Splits, Stage, StructureDataModule, build_graph, statistics
 from sognet.errors import InputError
-from sognet.evaluation.report import print_summary, report, write_summary
+from sognet.evaluation.report import box_length, print_summary, report, write_summary
 from sognet.model import load_model
 from sognet.model.build import build_model
+from sognet.training.callbacks import LogDecay
 from sognet.training.metrics_file import forget_metrics_after
 from sognet.training.module import PotentialModule
 from sognet.training.processes import distributed, global_rank
@@ -112,7 +114,8 @@ def train(config: DictConfig) -> float | None:
     last = folder / "checkpoints" / LAST
     last = last if last.is_file() else None  # of the run that this one continues
     with distributed(config.trainer, folder / "config.yaml"):
-        trainer = build_trainer(config, bool(splits.val), datamodule)
+        extra = [LogDecay(box_length(splits))] if model.long_range else []
+        trainer = build_trainer(config, bool(splits.val), datamodule, extra)
         if last and trainer.is_global_zero:
             forget_metrics_after(folder / "metrics.csv", torch.load(last, weights_only=True)["global_step"])
         trainer.fit(module, datamodule, ckpt_path=last, weights_only=True)
@@ -130,6 +133,9 @@ def train(config: DictConfig) -> float | None:
     final = {f"final/{s}/{k}": v for s in ("train", "val", "test", "all") for k, v in summary.get(s, {}).items()}
     for run_logger in trainer.loggers:
         run_logger.log_metrics(final, step=trainer.global_step)
+        if isinstance(run_logger, WandbLogger):
+            for name, path in summary["figures"].items():
+                run_logger.log_image(f"figures/{name}", [path])
         run_logger.finalize("success")
     print_summary(summary, f"{splits.name}: {summary['epochs']} epochs in {seconds:.0f} s")
     print(f"everything is in {folder}")
@@ -137,9 +143,11 @@ def train(config: DictConfig) -> float | None:
     return selected.get("force_rmse", selected.get("energy_rmse"))
 
 
-def build_trainer(config: DictConfig, has_validation: bool, datamodule: StructureDataModule) -> lightning.Trainer:
-    """Trainer with the callbacks and loggers of the configuration."""
-    callbacks: list[Any] = [instantiate(c) for c in config.callbacks.values() if c]
+def build_trainer(
+    config: DictConfig, has_validation: bool, datamodule: StructureDataModule, extra: list[lightning.Callback]
+) -> lightning.Trainer:
+    """Trainer with the callbacks and loggers of the configuration, and extra callbacks."""
+    callbacks: list[Any] = extra + [instantiate(c) for c in config.callbacks.values() if c]
     for callback in callbacks:
         if getattr(callback, "monitor", None) == "val/loss" and not has_validation:
             callback.monitor = "train/loss"

@@ -33,6 +33,8 @@ class SOGNet(nn.Module):
         mean square force times 1 Å.
     standardize : shift and scale the features to zero mean and unit deviation over the atoms given to
         `set_standardization`.
+    feature_scale : deviation of standardized features instead; None: one over their number, with which the first
+        steps of Adam, which move every weight by the learning rate, change an energy by no more than that.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class SOGNet(nn.Module):
         composition_energies: Mapping[str, float] | None = None,
         energy_scale: float = 1.0,
         standardize: bool = False,
+        feature_scale: float | None = 1.0,
     ) -> None:
         super().__init__()
         self.short_range = short_range
@@ -70,6 +73,7 @@ class SOGNet(nn.Module):
         self.charges = dict(charges) if charges else None
         self.energy_scale = energy_scale
         self.standardize = standardize
+        self.feature_scale = feature_scale
         self.register_buffer("feature_mean", torch.zeros(short_range.n_features if standardize else 0))
         self.register_buffer("feature_deviation", torch.ones(short_range.n_features if standardize else 0))
         n_features = short_range.n_features + int(total_charge)
@@ -110,7 +114,8 @@ class SOGNet(nn.Module):
         deviation, mean = torch.std_mean(self.short_range(graph), dim=0, correction=0)
         floor = 0.01 * deviation.max()
         self.feature_mean.copy_(mean)
-        self.feature_deviation.copy_(deviation + (floor if floor > 0 else 1.0))
+        scale = self.feature_scale or 1 / len(mean)
+        self.feature_deviation.copy_((deviation + (floor if floor > 0 else 1.0)) / scale)
 
     def forward(self, graph: Data, forces: bool = True, stress: bool = True) -> dict[str, Tensor]:
         """Energies and their derivatives.

@@ -118,7 +118,7 @@ def binding_figure(runs: list[Run]) -> Figure:
             predicted = [a.get_potential_energy() - e for a, e in zip(frames, separated, strict=True)]
             color, line = styles[run.model]
             axis.plot(distance, predicted, line, color=color, label=run.model)
-            if run.model == WHOLE or not axis.collections:
+            if not axis.collections:
                 reference = [a.info["reference_energy"] - e for a, e in zip(frames, separated, strict=True)]
                 trained = np.array([a.info["split"] != "test" for a in frames])
                 points = np.column_stack([distance, reference])

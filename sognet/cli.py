@@ -75,7 +75,11 @@ def main() -> None:
     keep_freed_memory()
     sys.argv += [f"hydra.run.dir={a.removeprefix('resume=')}" for a in sys.argv if a.startswith("resume=")]
 
+    composed = False
+
     def task(config: DictConfig) -> float | None:
+        nonlocal composed
+        composed = True
         try:
             return COMMANDS[command](config)
         except InputError as error:
@@ -84,7 +88,7 @@ def main() -> None:
     try:
         hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name=command)(task)()
     except SystemExit as stop:
-        if stop.code:
+        if stop.code and not composed:
             for name, meant in nearest(sys.argv[1:]).items():
                 print(f"there is no {name}; did you mean {meant}?", file=sys.stderr)
         raise

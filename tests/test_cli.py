@@ -193,6 +193,7 @@ def test_a_killed_run_is_resumed_to_the_same_weights(data, tmp_path):
             logged.append([(r["step"], r["train/loss"], r["val/loss"]) for r in csv.DictReader(file)])
     assert logged[0] == logged[1]
     assert "no run" in sognet("train", f"resume={tmp_path}/nothing", fails=True)
+    assert "keeps its groups" in sognet("train", f"resume={tmp_path}/killed", "trainer=gpu", fails=True)
     assert "model.colour" in sognet("train", f"resume={tmp_path}/killed", "model.colour=1", fails=True)
 
 

@@ -66,7 +66,10 @@ def load_splits(dataset: DictConfig | None, checkpoint: Path) -> Splits:
     """
     if dataset is None:
         raise InputError(f"no config.yaml beside {checkpoint.parent}; name the data, dataset=files dataset.path=<file>")
-    settings = OmegaConf.to_container(dataset, resolve=True)
+    try:
+        settings = OmegaConf.to_container(dataset, resolve=True)
+    except OmegaConfBaseException as error:
+        raise InputError(f"dataset: {error}") from None
     target = settings.pop("_target_", None) if isinstance(settings, dict) else None
     module, _, name = str(target).rpartition(".")
     if module != "sognet.data" or name not in DATA_SETS:

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch_geometric.data import Data
 
+from sognet.errors import InputError
 from sognet.model import SOGNet
 from sognet.model.checkpoint import model_entry
 from sognet.training.loss import PotentialLoss
@@ -108,7 +109,13 @@ class PotentialModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Optimizer with a learning rate and weight decay of its own for the kernel where asked, and the schedule."""
-        optimizer = self.make_optimizer(self._parameter_groups())
+        groups = self._parameter_groups()
+        try:
+            optimizer = self.make_optimizer(groups)
+        except ValueError as error:
+            raise InputError(
+                f"optimizer: {error}; kernel_lr_factor and kernel_weight_decay need one with parameter groups"
+            ) from None
         if len(optimizer.param_groups) > 1:
             kernel = optimizer.param_groups[1]
             kernel["lr"] *= self.kernel_lr_factor

@@ -72,11 +72,12 @@ def resumed_configuration(folder: Path, overrides: Sequence[str]) -> DictConfig:
     for name, _, value in (o.partition("=") for o in overrides):
         if name == "resume":
             continue
-        if OmegaConf.select(config, name, default=LAST) is LAST:
-            raise InputError(f"{name}: the run in {folder} has no such value; a resumed run keeps its groups")
+        if isinstance(OmegaConf.select(config, name, default=config), DictConfig):
+            raise InputError(f"{name}: not a single value of the run in {folder}; a resumed run keeps its groups")
         OmegaConf.update(config, name, yaml.safe_load(value))
     config.folder = str(folder)
-    OmegaConf.save(config, folder / "config.yaml")
+    if global_rank() == 0:
+        OmegaConf.save(config, folder / "config.yaml")
     return config
 
 

@@ -33,6 +33,8 @@ def test_a_strangers_configuration_runs_nothing(tmp_path, hostile):
 def test_missing_and_unknown_settings_are_named(tmp_path):
     with pytest.raises(InputError, match="pair"):
         load_splits(OmegaConf.create({"_target_": "sognet.data.dimers"}), tmp_path)
+    with pytest.raises(InputError, match="nowhere"):
+        load_splits(OmegaConf.create({"_target_": "sognet.data.dimers", "pair": "${nowhere}"}), tmp_path)
     with pytest.raises(InputError, match="colour"):
         load_splits(OmegaConf.create({"_target_": "sognet.data.dimers", "pair": "CC", "colour": 1}), tmp_path)
 

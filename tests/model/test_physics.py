@@ -194,3 +194,13 @@ def test_gradients_of_a_force_loss_against_finite_differences(method):
         slope = (8 * (values[2] - values[1]) - (values[3] - values[0])) / (12e-4)
         expected = (gradient * direction).sum().item()
         assert slope == pytest.approx(expected, rel=1e-7, abs=1e-7)
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(1.0, 1.0), (0.04, 0.04), (None, None)])
+def test_standardized_features_have_the_promised_deviation(scale, expected):
+    model = small_model(standardize=True, feature_scale=scale)
+    graph = batch_of(*(random_atoms(seed=n) for n in range(3)))
+    model.set_standardization(graph)
+    features = (model.short_range(graph) - model.feature_mean) / model.feature_deviation
+    largest = features.std(0, correction=0).max().item()  # the others are held down by a floor
+    assert largest == pytest.approx(expected or 1 / model.short_range.n_features, rel=0.02)

@@ -102,6 +102,18 @@ def test_the_kernel_has_its_own_learning_rate_and_weight_decay():
     assert (rest["lr"], kernel["lr"], kernel["weight_decay"]) == (0.1, pytest.approx(0.3), 0.5)
     assert {id(p) for p in kernel["params"]} == {id(p) for p in model.long_range.parameters()}
     assert len(rest["params"]) + len(kernel["params"]) == len(list(model.parameters()))
+    with pytest.raises(InputError, match="kernel_weight_decay"):
+        PotentialModule(model, PotentialLoss(1.0, 1.0), LBFGS, None, 1.0, 0.5).configure_optimizers()
+
+
+@pytest.mark.parametrize(("lr", "expected"), [(0.1, 0.5), (0.075, 0.25), (0.05, 0.0), (0.01, 0.0)])
+def test_the_kernels_weight_decay_fades_with_the_learning_rate(lr, expected):
+    module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), partial(AdamW, lr=0.1), None, 1.0, 0.5)
+    optimizer = module.configure_optimizers()["optimizer"]
+    optimizer.param_groups[1] |= {"initial_lr": 0.1, "lr": lr}
+    module.optimizers = lambda: optimizer
+    module.on_train_epoch_start()
+    assert optimizer.param_groups[1]["weight_decay"] == pytest.approx(expected)
 
 
 def test_lbfgs_restarts_with_the_length_scale_it_had():

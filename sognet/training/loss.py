@@ -1,8 +1,12 @@
 """Loss of energies, forces and stress."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
+
+WEIGHTS = ("energy", "forces", "stress", "neutrality")
 
 
 class PotentialLoss(nn.Module):
@@ -17,14 +21,44 @@ class PotentialLoss(nn.Module):
     forces : w_F, 1/(eV/Å)².
     stress : w_S, 1/(eV/Å³)²; 0: the stress is not computed.
     neutrality : λ, 1/e², for P = 1: that latent variables add up to the structure's total charge.
+    stages : weights that are others at first, [{"epochs": 200, "energy": 1.0}, ...]; those above follow, and are
+        those of validation throughout.
+
+    Raises
+    ------
+    ValueError : a stage without `epochs`, or with what is not a weight.
     """
 
-    def __init__(self, energy: float, forces: float, stress: float = 0.0, neutrality: float = 0.0) -> None:
+    def __init__(
+        self,
+        energy: float,
+        forces: float,
+        stress: float = 0.0,
+        neutrality: float = 0.0,
+        stages: Sequence[Mapping[str, float]] = (),
+    ) -> None:
         super().__init__()
         self.energy = energy
         self.forces = forces
         self.stress = stress
         self.neutrality = neutrality
+        self.stages = [dict(stage) for stage in stages]
+        for stage in self.stages:
+            if "epochs" not in stage or set(stage) - {"epochs", *WEIGHTS}:
+                raise ValueError(f"loss.stages: {stage} must have epochs, and of {', '.join(WEIGHTS)} what differs")
+
+    def at(self, epoch: int) -> "PotentialLoss":
+        """The loss of an epoch."""
+        weights = {name: getattr(self, name) for name in WEIGHTS}
+        for stage in self.stages:
+            if epoch < stage["epochs"]:
+                return PotentialLoss(**weights | {k: v for k, v in stage.items() if k != "epochs"})
+            epoch -= stage["epochs"]
+        return PotentialLoss(**weights)
+
+    def uses(self, target: str) -> bool:
+        """Whether a target has weight in any stage."""
+        return any(weights.get(target, 0.0) > 0 for weights in (vars(self), *self.stages))
 
     def forward(self, out: dict[str, Tensor], batch: Data) -> dict[str, Tensor]:
         """Weighted terms by name and their sum as `loss`, from a model's output and the batch it was computed for."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch_geometric.data import Data
 
 from sognet.errors import InputError
@@ -25,13 +25,16 @@ class PotentialModule(lightning.LightningModule):
     Parameters
     ----------
     model : the potential.
-    loss : weights of the targets.
+    loss : weights of the targets, in validation and after any stages of its own.
     optimizer : parameters -> optimizer.
-    scheduler : optimizer -> learning-rate schedule, stepped every epoch; None for a constant rate.
+    scheduler : optimizer -> learning-rate schedule, stepped every epoch (ReduceLROnPlateau: every validation); None for
+        a constant rate.
     kernel_lr_factor : learning rate of the long-range kernel's weights and bandwidths over that of the rest.
     kernel_weight_decay : decay of the kernel's weights towards zero and of its bandwidths towards their start, for
         optimizers with weight decay: what the short-range part describes as well is then left to it. It fades as the
         learning rate falls to half of its start, so that in the end nothing but the loss decides.
+    warmup_steps : optimizer steps over which the learning rate rises linearly to that of the schedule: the first
+        steps of Adam have the size of the learning rate whatever the gradients.
     """
 
     def __init__(
@@ -42,35 +45,39 @@ class PotentialModule(lightning.LightningModule):
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         kernel_lr_factor: float = 1.0,
         kernel_weight_decay: float = 0.0,
+        warmup_steps: int = 0,
     ) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
+        self.training_loss = loss.at(0)
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.kernel_lr_factor = kernel_lr_factor
         self.kernel_weight_decay = kernel_weight_decay
+        self.warmup_steps = warmup_steps
         self.errors = PotentialErrors()
         self.logged_batch = -1
         self.started = self.seconds = 0.0
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """Output of the model, with what the loss needs."""
-        return self.model(batch, forces=self.loss.forces > 0 or self.loss.stress > 0, stress=self.loss.stress > 0)
+        stress = self.loss.uses("stress")
+        return self.model(batch, forces=stress or self.loss.uses("forces"), stress=stress)
 
     def training_step(self, batch: Data, batch_idx: int) -> Tensor:
         """Loss of a batch; logs its terms and the errors that people read."""
         out = self(batch)
-        terms = self.loss(out, batch)
+        terms = self.training_loss(out, batch)
         if batch_idx == self.logged_batch:  # a line search evaluates a batch several times
             return terms["loss"]
         self.logged_batch = batch_idx
         n = batch.num_graphs
         self.log_dict({f"train/{k}": v.detach() for k, v in terms.items()}, on_step=False, on_epoch=True, batch_size=n)
-        if self.loss.forces > 0:
+        if self.loss.uses("forces"):
             force_error = 1000 * (out["forces"].detach() - batch.forces).square().mean().sqrt()
             self.log("F meV/Å", force_error, prog_bar=True, logger=False, batch_size=n)
-        if self.loss.energy > 0:
+        if self.loss.uses("energy"):
             n_atoms = torch.bincount(batch.batch, minlength=n)
             energy_error = 1000 * ((out["energy"].detach() - batch.energy) / n_atoms).square().mean().sqrt()
             self.log("E meV/atom", energy_error, prog_bar=True, logger=False, batch_size=n)
@@ -86,8 +93,9 @@ class PotentialModule(lightning.LightningModule):
         self.log_dict({"seconds": self.seconds, "lr": self.optimizers().param_groups[0]["lr"]})
 
     def on_train_epoch_start(self) -> None:
-        """No batch has been logged; the kernel's weight decay fades with the learning rate."""
+        """Weights of the loss at this epoch; the kernel's weight decay fades with the learning rate."""
         self.logged_batch = -1
+        self.training_loss = self.loss.at(self.current_epoch)
         if self.kernel_weight_decay > 0 and self.model.long_range is not None:
             kernel = self.optimizers().param_groups[1]
             rate = kernel["lr"] / kernel.get("initial_lr", kernel["lr"])
@@ -122,10 +130,21 @@ class PotentialModule(lightning.LightningModule):
             kernel["weight_decay"] = self.kernel_weight_decay
         if self.make_scheduler is None:
             return {"optimizer": optimizer}
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.make_scheduler(optimizer), "interval": "epoch"},
-        }
+        schedule: dict[str, Any] = {"scheduler": self.make_scheduler(optimizer), "interval": "epoch"}
+        if isinstance(schedule["scheduler"], ReduceLROnPlateau):
+            validated = bool(self.trainer.datamodule.splits.val)
+            schedule["monitor"] = "val/loss" if validated else "train/loss"
+            schedule["frequency"] = self.trainer.check_val_every_n_epoch if validated else 1
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Optimizer, optimizer_closure: Any = None) -> None:
+        """Step, with lower learning rates while warming up; the schedule gets its own rates back."""
+        scheduled = [group["lr"] for group in optimizer.param_groups]
+        for group in optimizer.param_groups:
+            group["lr"] *= min(1.0, (self.trainer.global_step + 1) / max(1, self.warmup_steps))
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        for group, rate in zip(optimizer.param_groups, scheduled, strict=True):
+            group["lr"] = rate
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the description from which load_model rebuilds the model, and the time that training has taken."""

@@ -21,6 +21,7 @@ from sognet.evaluation.report import box_length, print_summary, report, write_su
 from sognet.model import load_model
 from sognet.model.build import build_model
 from sognet.training.callbacks import LogDecay
+from sognet.training.loss import PotentialLoss
 from sognet.training.metrics_file import forget_metrics_after
 from sognet.training.module import PotentialModule
 from sognet.training.processes import distributed, global_rank
@@ -96,7 +97,8 @@ def train(config: DictConfig) -> float | None:
     folder = Path(config.folder)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     splits: Splits = instantiate(config.dataset)
-    check_targets(config.loss, splits)
+    loss: PotentialLoss = instantiate(config.loss)
+    check_targets(loss, splits)
     model = build_model(config.model, statistics(splits.train))
     batch = dict(config.batch, stages=[Stage(**stage) for stage in config.batch.stages])
     datamodule = StructureDataModule(splits, model.cutoff, seed=config.seed, **batch)
@@ -105,11 +107,12 @@ def train(config: DictConfig) -> float | None:
         model.set_standardization(Batch.from_data_list([build_graph(s, model.cutoff) for s in sample]))
     module = PotentialModule(
         model,
-        instantiate(config.loss),
+        loss,
         instantiate(config.optimizer),
         instantiate(config.scheduler) if config.scheduler else None,
         config.kernel_lr_factor,
         config.kernel_weight_decay,
+        config.warmup_steps,
     )
     logger.info("%d training, %d validation, %d test structures", *map(len, (splits.train, splits.val, splits.test)))
     last = folder / "checkpoints" / LAST
@@ -128,7 +131,7 @@ def train(config: DictConfig) -> float | None:
     if best is None:
         raise InputError("training ended before the first checkpoint; raise trainer.max_epochs or trainer.max_time")
     trained = load_model(best, device=module.device)
-    summary = report(trained, splits, folder, config.batch.eval_batch_size, stress=config.loss.stress > 0)
+    summary = report(trained, splits, folder, config.batch.eval_batch_size, stress=loss.uses("stress"))
     summary |= {"seconds": round(seconds, 1), "epochs": trainer.current_epoch}
     write_summary(summary, folder / "summary.json")
     final = {f"final/{s}/{k}": v for s in ("train", "val", "test", "all") for k, v in summary.get(s, {}).items()}
@@ -162,15 +165,15 @@ def build_trainer(
     )
 
 
-def check_targets(loss: DictConfig, splits: Splits) -> None:
+def check_targets(loss: PotentialLoss, splits: Splits) -> None:
     """Raise an InputError where the loss needs a reference value that a structure does not have."""
     for target in ("energy", "forces", "stress"):
-        if loss[target] <= 0:
+        if not loss.uses(target):
             continue
         for _, structures in splits:
             for structure in structures:
                 if getattr(structure, target) is None:
                     raise InputError(
-                        f"{structure.source}: no {target}, but the loss weighs it with loss.{target}={loss[target]}; "
+                        f"{structure.source}: no {target}, but the loss gives it a weight (loss.{target}); "
                         f"set loss.{target}=0 to train without"
                     )

@@ -42,6 +42,20 @@ def test_loss_of_a_batch_is_the_mean_of_its_structures(graphs):
         torch.testing.assert_close(value, torch.stack([t[name] for t in alone]).mean())
 
 
+def test_weights_of_the_loss_change_by_stage_in_training_alone(graphs):
+    seen = []
+
+    class Weights(lightning.Callback):
+        def on_train_batch_end(self, trainer, pl_module, *_):
+            seen.append((pl_module.training_loss.energy, pl_module.training_loss.forces, pl_module.loss.energy))
+
+    loss = PotentialLoss(100.0, 1.0, stages=[{"epochs": 2, "energy": 1.0}, {"epochs": 1, "forces": 7.0}])
+    fit(PotentialModule(small_model(), loss, partial(AdamW, lr=0.1)), graphs, [Weights()], max_epochs=4)
+    assert seen == [(1.0, 1.0, 100.0), (1.0, 1.0, 100.0), (100.0, 7.0, 100.0), (100.0, 1.0, 100.0)]
+    with pytest.raises(ValueError, match="epochs"):
+        PotentialLoss(1.0, 1.0, stages=[{"energy": 1.0}])
+
+
 def test_metrics_count_every_structure_once(graphs):
     model = small_model().eval()
     padded = GraphDataset(graphs.structures, 4.0, multiple_of=6)
@@ -146,11 +160,12 @@ def test_lbfgs_goes_on_in_double_precision_where_single_stalls(graphs, tmp_path)
     assert module.optimizers().last_loss < Stall.loss
 
 
-def fit(module, graphs, callbacks):
+def fit(module, graphs, callbacks, **settings):
+    settings = {"max_epochs": 3} | settings
     trainer = lightning.Trainer(
-        max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, inference_mode=False, num_sanity_val_steps=0, log_every_n_steps=1,
-        callbacks=callbacks,
+        callbacks=callbacks, **settings,
     )  # fmt: skip
     splits = Splits("test", train=graphs.structures, val=graphs.structures)
     trainer.fit(module, datamodule=StructureDataModule(splits, 4.0, batch_size=4))
@@ -178,3 +193,36 @@ def test_training_stops_before_a_gradient_that_is_not_finite(graphs, tmp_path):
     assert {len(a) for a in read(tmp_path / "not_finite.extxyz", ":")} == {5, 12, 9, 20}
     for name, value in module.model.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def rates_of_steps(optimizer_class, seen):
+    class Watched(optimizer_class):
+        def step(self, closure=None):
+            loss = closure()
+            seen.append(self.param_groups[0]["lr"])
+            super().step()
+            return loss
+
+    return Watched
+
+
+def test_the_learning_rate_warms_up_and_then_follows_its_schedule(graphs):
+    seen = []
+    schedule = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=8)
+    module = PotentialModule(
+        small_model(), PotentialLoss(1.0, 1.0), partial(rates_of_steps(AdamW, seen), lr=0.1), schedule, warmup_steps=4
+    )
+    fit(module, graphs, [], max_epochs=6)  # one step per epoch
+    cosine = [0.05 * (1 + np.cos(np.pi * n / 8)) for n in range(6)]
+    assert seen == pytest.approx([c * min(1, (n + 1) / 4) for n, c in enumerate(cosine)])
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_the_learning_rate_falls_on_a_plateau_of_the_validation_loss(graphs, every):
+    seen = []
+    schedule = partial(torch.optim.lr_scheduler.ReduceLROnPlateau, factor=0.5, patience=0, threshold=1e9)
+    module = PotentialModule(
+        small_model(), PotentialLoss(1.0, 1.0), partial(rates_of_steps(AdamW, seen), lr=0.1), schedule
+    )
+    fit(module, graphs, [], max_epochs=5, check_val_every_n_epoch=every)
+    assert seen == pytest.approx([0.1, 0.05, 0.025, 0.0125, 0.00625] if every == 1 else [0.1, 0.1, 0.05, 0.05, 0.025])

@@ -4,13 +4,15 @@ from sognet.data.datamodule import Stage, StructureDataModule
 from sognet.data.files import from_files
 from sognet.data.graph import build_graph
 from sognet.data.ions import electrolyte
+from sognet.data.mixture import mixture
 from sognet.data.published import dimers, dipeptides, water
-from sognet.data.readers import read_structures
+from sognet.data.readers import iter_structures, read_structures
 from sognet.data.splits import Splits
 from sognet.data.statistics import Statistics, statistics
 from sognet.data.structure import Keys, Structure
+from sognet.data.units import Units
 
-DATA_SETS = {f.__name__: f for f in (dimers, dipeptides, electrolyte, from_files, water)}
+DATA_SETS = {f.__name__: f for f in (dimers, dipeptides, electrolyte, from_files, mixture, water)}
 """Functions that a dataset group may name."""
 
 __all__ = [
@@ -21,11 +23,14 @@ __all__ = [
     "Statistics",
     "Structure",
     "StructureDataModule",
+    "Units",
     "build_graph",
     "dimers",
     "dipeptides",
     "electrolyte",
     "from_files",
+    "iter_structures",
+    "mixture",
     "read_structures",
     "statistics",
     "water",

@@ -10,12 +10,18 @@ from sognet.errors import InputError
 
 @dataclass
 class Splits:
-    """Structures of a data set by split; `name` goes into tables and file names."""
+    """Structures of a data set by split; `name` goes into tables and file names.
+
+    `weights` (n_train,) says how often each training structure appears in an epoch, None for once each; `skipped`
+    holds the reasons why structures were left out.
+    """
 
     name: str
     train: list[Structure] = field(default_factory=list)
     val: list[Structure] = field(default_factory=list)
     test: list[Structure] = field(default_factory=list)
+    weights: np.ndarray | None = None
+    skipped: list[str] = field(default_factory=list)
 
     def __iter__(self):
         """Pairs of the split's name and its structures, the empty ones left out."""
@@ -45,3 +51,25 @@ def split_off(
     order = np.random.default_rng(seed).permutation(n)
     parts = np.sort(order[n_val + n_test :]), np.sort(order[:n_val]), np.sort(order[n_val : n_val + n_test])
     return tuple([structures[i] for i in part] for part in parts)
+
+
+def epoch_indices(weights: np.ndarray, epoch: int, seed: int) -> np.ndarray:
+    """Numbers of the structures of an epoch, each as often as its weight says, in random order.
+
+    The whole part of a weight is how often a structure appears in every epoch; of structures with the same fractional
+    part f, a share f appears once more, in turn: over 1/f epochs each of them once. Every epoch has the same length.
+
+    Parameters
+    ----------
+    weights : (n,), positive.
+    epoch : from 0.
+    seed : of the order and the turns.
+    """
+    whole = np.floor(weights).astype(int)
+    fraction = weights - whole
+    picked = [np.repeat(np.arange(len(weights)), whole)]
+    for share in np.unique(fraction[fraction > 0]):
+        members = np.random.default_rng(seed).permutation(np.flatnonzero(fraction == share))
+        n = max(1, round(share * len(members)))
+        picked.append(members[(epoch * n + np.arange(n)) % len(members)])
+    return np.random.default_rng([seed, epoch]).permutation(np.concatenate(picked))

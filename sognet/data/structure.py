@@ -51,10 +51,12 @@ class Structure:
     def from_atoms(cls, atoms: Atoms, keys: Keys, source: str) -> "Structure":
         """Take over an ASE structure.
 
+        A left-handed cell is taken as it is: no energy, force or stress depends on the order of the lattice vectors.
+
         Raises
         ------
         InputError : names the source and the key where a value is missing, not finite or of the wrong shape, where
-            atoms overlap, or where a periodic cell has no volume.
+            atoms or their images overlap, or where a periodic cell has no volume.
         """
         _check_geometry(atoms, source)
         energy = _value(atoms, keys.energy, (), source, "energy", required=True)
@@ -103,12 +105,14 @@ def _check_geometry(atoms: Atoms, source: str) -> None:
         raise InputError(f"{source}: a position or the cell is not finite; remove or repair the frame")
     if (atoms.numbers == 0).any():
         raise InputError(f"{source}: an atom has no known element (symbol X); name its element")
-    if atoms.pbc.all() and abs(np.linalg.det(atoms.cell.array)) < 1e-6:
+    box = atoms.cell.complete().array  # directions that do not repeat may lack a lattice vector
+    lacking = atoms.pbc & (np.linalg.norm(atoms.cell.array, axis=1) < 1e-6)
+    if lacking.any() or (atoms.pbc.any() and abs(np.linalg.det(box)) < 1e-6):
         raise InputError(
-            f"{source}: periodic (pbc = T T T) but its cell has no volume, {atoms.cell.array.tolist()}; "
-            "give the three lattice vectors, or pbc='F F F' for an isolated structure"
+            f"{source}: periodic (pbc = {' '.join('FT'[int(p)] for p in atoms.pbc)}) but its cell has no volume, "
+            f"{atoms.cell.array.tolist()}; give the lattice vectors of the periodic directions, or pbc='F F F' for an "
+            "isolated structure"
         )
-    box = atoms.cell.complete().array
     neighbours = NeighborList(cutoff=2.0, full_list=False)
     i, j, distance = neighbours.compute(atoms.positions, box, atoms.pbc.tolist(), quantities="ijd")
     if len(distance) and distance.min() < CLOSEST:

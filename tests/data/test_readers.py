@@ -82,8 +82,16 @@ def test_broken_files_are_named(tmp_path):
     for name in ("truncated", "empty", "binary", "missing"):
         with pytest.raises(InputError, match=rf"{name}\.xyz"):
             read_structures(tmp_path / f"{name}.xyz")
+    (tmp_path / "nothing").mkdir()
     with pytest.raises(InputError, match="no DeePMD-kit system"):
-        read_structures(tmp_path)
+        read_structures(tmp_path / "nothing")
+
+
+def test_selected_frames_keep_their_numbers(tmp_path):
+    path = written(tmp_path / "a.xyz", [labelled_atoms(seed=i) for i in range(5)])
+    for selection, numbers in (("1:4:2", [1, 3]), ("-2:", [3, 4]), ("2", [2]), ("-1", [4])):
+        found = [s.source.rpartition(" ")[2] for s in read_structures(f"{path}@{selection}")]
+        assert found == [str(n) for n in numbers]
 
 
 def test_deepmd_folder_is_read(reference_data):

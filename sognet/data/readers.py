@@ -20,6 +20,9 @@ from sognet.data.structure import Keys, Structure
 from sognet.data.units import Units
 from sognet.errors import InputError
 
+LMDB_MAGIC = b"\xde\xc0\xef\xbe"
+"""What follows the 16 bytes of the first page's header in an LMDB file."""
+
 
 def read_structures(
     path: Paths,
@@ -173,9 +176,16 @@ def _xyz_frames(file: Path) -> Iterator[Atoms]:
             yield next(read_xyz(io.StringIO("".join(lines)), 0))
 
 
+def _is_lmdb(file: Path) -> bool:
+    with file.open("rb") as content:
+        return content.read(20)[16:] == LMDB_MAGIC
+
+
 def _database_frames(file: Path, file_format: str, selection: Selection) -> Iterator[Atoms]:
     """Rows by their ids; key-value pairs and data become values of the structure or of its atoms."""
     settings = {"readonly": True} if file_format == "aselmdb" else {}
+    if file_format == "aselmdb" and not _is_lmdb(file):
+        raise ValueError("not an LMDB file")
     try:
         database = connect(str(file), type=file_format, use_lock_file=False, serial=True, **settings)
     except ImportError as error:

@@ -159,6 +159,6 @@ class PotentialModule(lightning.LightningModule):
         trained = [p for p in self.model.parameters() if p.requires_grad]
         if self.model.long_range is None or (self.kernel_lr_factor == 1.0 and self.kernel_weight_decay == 0.0):
             return trained
-        kernel = {id(p) for p in self.model.long_range.parameters()}
-        rest = [p for p in trained if id(p) not in kernel]
-        return [{"params": rest}, {"params": [p for p in trained if id(p) in kernel]}]
+        ids = {id(p) for p in self.model.long_range.parameters()}
+        rest, kernel = ([p for p in trained if (id(p) in ids) == inside] for inside in (False, True))
+        return [{"params": rest}, {"params": kernel}]

@@ -21,6 +21,7 @@ from sognet.evaluation.report import box_length, print_summary, report, write_su
 from sognet.model import load_model
 from sognet.model.build import build_model
 from sognet.training.callbacks import LogDecay
+from sognet.training.fine_tuning import freeze, model_to_fine_tune
 from sognet.training.loss import PotentialLoss
 from sognet.training.metrics_file import forget_metrics_after
 from sognet.training.module import PotentialModule
@@ -43,6 +44,8 @@ def run(config: DictConfig) -> float | None:
     """
     if config.resume:
         return train(resumed_configuration(Path(config.resume).absolute(), HydraConfig.get().overrides.task))
+    if config.start_from:
+        check_fine_tuning(config, HydraConfig.get().overrides.task)
     folder = Path(config.folder).absolute()
     config = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
     config.folder = str(folder)
@@ -58,6 +61,20 @@ def run(config: DictConfig) -> float | None:
             raise InputError(f"{folder} already holds a run; wait a second or choose another hydra.run.dir") from None
         OmegaConf.save(config, folder / "config.yaml")
     return train(config)
+
+
+def check_fine_tuning(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Make the checkpoint's path absolute, for the processes of a run.
+
+    Raises
+    ------
+    InputError : the command line sets the model, which comes from the checkpoint.
+    """
+    config.start_from = str(Path(config.start_from).absolute())
+    for override in overrides:
+        name = override.lstrip("+~").partition("=")[0]
+        if name.partition("/")[0].partition(".")[0] == "model" and name != "model.composition_energies":
+            raise InputError(f"{override}: the model comes from start_from={config.start_from}; leave one of them out")
 
 
 def resumed_configuration(folder: Path, overrides: Sequence[str]) -> DictConfig:
@@ -99,10 +116,17 @@ def train(config: DictConfig) -> float | None:
     splits: Splits = instantiate(config.dataset)
     loss: PotentialLoss = instantiate(config.loss)
     check_targets(loss, splits)
-    model = build_model(config.model, statistics(splits.train))
+    last = folder / "checkpoints" / LAST
+    last = last if last.is_file() else None  # of the run that this one continues
+    if config.start_from:
+        energies = config.model.composition_energies
+        model = load_model(last) if last else model_to_fine_tune(config.start_from, splits.train, energies)
+    else:
+        model = build_model(config.model, statistics(splits.train))
+    freeze(model, config.freeze)
     batch = dict(config.batch, stages=[Stage(**stage) for stage in config.batch.stages])
     datamodule = StructureDataModule(splits, model.cutoff, seed=config.seed, **batch)
-    if model.standardize:
+    if model.standardize and not config.start_from:
         sample = splits.train[:: max(1, len(splits.train) // STANDARDIZATION_STRUCTURES)]
         model.set_standardization(Batch.from_data_list([build_graph(s, model.cutoff) for s in sample]))
     module = PotentialModule(
@@ -115,8 +139,6 @@ def train(config: DictConfig) -> float | None:
         config.warmup_steps,
     )
     logger.info("%d training, %d validation, %d test structures", *map(len, (splits.train, splits.val, splits.test)))
-    last = folder / "checkpoints" / LAST
-    last = last if last.is_file() else None  # of the run that this one continues
     with distributed(config.trainer, folder / "config.yaml"):
         extra = [LogDecay(box_length(splits))] if model.long_range else []
         trainer = build_trainer(config, bool(splits.val), datamodule, extra)

@@ -269,6 +269,8 @@ def test_fine_tuning_starts_from_a_trained_model(trained, data, tmp_path):
     common = ["train", "dataset=files", f"dataset.path={data}", f"start_from={start}", f"paths.outputs={tmp_path}"]
     sognet(*common, "freeze=[short_range.*]", "trainer.max_epochs=1", "trainer.accelerator=cpu", "logger=csv")
     before, after = load_model(start), load_model(run_folder(tmp_path) / "checkpoints" / "best.ckpt")
-    changed = {name for (name, a), b in zip(before.named_parameters(), after.parameters(), strict=True) if (a != b).any()}
+    changed = {
+        name for (name, a), b in zip(before.named_parameters(), after.parameters(), strict=True) if (a != b).any()
+    }
     assert {name.partition(".")[0] for name in changed} == {"energy_head", "latent_head", "long_range"}
     assert "start_from" in sognet(*common, "model.n_latent=3", fails=True)

@@ -1,5 +1,6 @@
 """Data: files and published sets -> structures -> periodic graphs -> batches. Knows no model."""
 
+from sognet.data.aqueous import kf_water
 from sognet.data.datamodule import Stage, StructureDataModule
 from sognet.data.files import from_files
 from sognet.data.graph import build_graph
@@ -12,7 +13,7 @@ from sognet.data.statistics import Statistics, statistics
 from sognet.data.structure import Keys, Structure
 from sognet.data.units import Units
 
-DATA_SETS = {f.__name__: f for f in (dimers, dipeptides, electrolyte, from_files, mixture, water)}
+DATA_SETS = {f.__name__: f for f in (dimers, dipeptides, electrolyte, from_files, kf_water, mixture, water)}
 """Functions that a dataset group may name."""
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "electrolyte",
     "from_files",
     "iter_structures",
+    "kf_water",
     "mixture",
     "read_structures",
     "statistics",

@@ -1,5 +1,6 @@
 """Configuration and package fit together."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,12 @@ def test_composition_energies_are_given_fitted_or_of_isolated_atoms():
     assert energies("{Na: -7.0}") == {"Na": -7.0}
     with pytest.raises(InputError, match="single atom of Cl"):
         energies("isolated")
+
+
+def test_number_of_neighbours_is_given_or_counted():
+    given = build_model(composed("model.short_range.n_neighbors=7").model, FOUND)
+    counted = build_model(composed("model.short_range.n_neighbors=null").model, replace(FOUND, average_neighbors=31.5))
+    assert (given.short_range.n_neighbors, counted.short_range.n_neighbors) == (7, 31.5)
 
 
 @pytest.mark.parametrize(

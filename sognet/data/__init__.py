@@ -9,7 +9,7 @@ from sognet.data.mixture import mixture
 from sognet.data.published import dimers, dipeptides, water
 from sognet.data.readers import iter_structures, read_structures
 from sognet.data.splits import Splits
-from sognet.data.statistics import Statistics, statistics
+from sognet.data.statistics import Statistics, cached_statistics, statistics
 from sognet.data.structure import Keys, Structure
 from sognet.data.units import Units
 
@@ -26,6 +26,7 @@ __all__ = [
     "StructureDataModule",
     "Units",
     "build_graph",
+    "cached_statistics",
     "dimers",
     "dipeptides",
     "electrolyte",

@@ -34,6 +34,9 @@ def build_model(config: Mapping[str, Any], found: Statistics) -> SOGNet:
         settings["composition_energies"] = found.isolated_energies
     if config["energy_scale"] is None:
         settings["energy_scale"] = found.force_rms
-    short_range = instantiate(config["short_range"], species=config["short_range"]["species"] or found.species)
+    short_range_settings = {"species": config["short_range"]["species"] or found.species}
+    if config["short_range"].get("n_neighbors", 0.0) is None:
+        short_range_settings["n_neighbors"] = max(1.0, found.average_neighbors or 0.0)
+    short_range = instantiate(config["short_range"], **short_range_settings)
     long_range = instantiate(config["long_range"]) if config["long_range"]["_target_"] else None
     return instantiate(config, short_range=short_range, long_range=long_range, _convert_="all", **settings)

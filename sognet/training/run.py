@@ -15,10 +15,10 @@ from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 from torch_geometric.data import Batch
 
-from sognet.data import Splits, Stage, StructureDataModule, build_graph, statistics
+from sognet.data import Splits, Stage, StructureDataModule, build_graph, cached_statistics
 from sognet.errors import InputError
 from sognet.evaluation.report import box_length, print_summary, report, write_summary
-from sognet.model import load_model
+from sognet.model import SOGNet, load_model
 from sognet.model.build import build_model
 from sognet.training.callbacks import LogDecay
 from sognet.training.fine_tuning import freeze, model_to_fine_tune
@@ -118,17 +118,9 @@ def train(config: DictConfig) -> float | None:
     check_targets(loss, splits)
     last = folder / "checkpoints" / LAST
     last = last if last.is_file() else None  # of the run that this one continues
-    if config.start_from:
-        energies = config.model.composition_energies
-        model = load_model(last) if last else model_to_fine_tune(config.start_from, splits.train, energies)
-    else:
-        model = build_model(config.model, statistics(splits.train))
-    freeze(model, config.freeze)
+    model = starting_model(config, splits, last)
     batch = dict(config.batch, stages=[Stage(**stage) for stage in config.batch.stages])
     datamodule = StructureDataModule(splits, model.cutoff, seed=config.seed, **batch)
-    if model.standardize and not config.start_from:
-        sample = splits.train[:: max(1, len(splits.train) // STANDARDIZATION_STRUCTURES)]
-        model.set_standardization(Batch.from_data_list([build_graph(s, model.cutoff) for s in sample]))
     module = PotentialModule(
         model,
         loss,
@@ -167,6 +159,27 @@ def train(config: DictConfig) -> float | None:
     print(f"everything is in {folder}")
     selected = summary["val" if splits.val else "train"]
     return selected.get("force_rmse", selected.get("energy_rmse"))
+
+
+def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOGNet:
+    """Model that training starts from: of the model group, or fine-tuned; `last` is the run's own, which has its weights.
+
+    Raises
+    ------
+    InputError : a checkpoint or a pattern of `freeze` that cannot be used.
+    """
+    if config.start_from:
+        energies = config.model.composition_energies
+        model = load_model(last) if last else model_to_fine_tune(config.start_from, splits.train, energies)
+    else:
+        counts_neighbors = config.model.short_range.get("n_neighbors", 0.0) is None
+        cutoff = config.model.short_range.cutoff if counts_neighbors else None
+        model = build_model(config.model, cached_statistics(splits.train, cutoff, config.paths.data))
+        if model.standardize:
+            sample = splits.train[:: max(1, len(splits.train) // STANDARDIZATION_STRUCTURES)]
+            model.set_standardization(Batch.from_data_list([build_graph(s, model.cutoff) for s in sample]))
+    freeze(model, config.freeze)
+    return model
 
 
 def build_trainer(

@@ -5,9 +5,20 @@ import pytest
 from ase.io import write
 from structures import labelled_atoms, random_atoms
 
-from sognet.data import Keys, Splits, Stage, Structure, StructureDataModule, from_files, statistics
+from sognet.data import (
+    Keys,
+    Splits,
+    Stage,
+    Structure,
+    StructureDataModule,
+    build_graph,
+    cached_statistics,
+    from_files,
+    mixture,
+    statistics,
+)
 from sognet.data.datamodule import GraphDataset
-from sognet.data.splits import split_off
+from sognet.data.splits import epoch_indices, split_off
 from sognet.errors import InputError
 
 
@@ -67,6 +78,100 @@ def test_one_composition_shares_the_energy_out():
     counts = np.bincount(structures[0].numbers, minlength=18)
     total = energies["Na"] * counts[11] + energies["Cl"] * counts[17]
     assert total == pytest.approx(np.mean([s.energy for s in structures]), abs=2.0)
+
+
+def with_composition(numbers, energy=None):
+    numbers = np.array(numbers)
+    positions = 3.0 * np.arange(len(numbers))[:, None] * np.ones(3)
+    return Structure(numbers, positions, np.zeros((3, 3)), np.zeros(3, bool), "made", energy)
+
+
+def test_composition_energies_of_a_long_stream_of_large_energies_are_exact():
+    rng = np.random.default_rng(0)
+    exact = {1: -13.587222, 8: -2041.836291, 79: -518_123.456}
+
+    def stream():  # longer than what is decomposed at once
+        for _ in range(1200):
+            numbers = rng.choice(list(exact), size=rng.integers(1, 300))
+            yield with_composition(numbers, sum(exact[z] for z in numbers.tolist()))
+
+    found = statistics(stream()).composition_energies
+    for symbol, energy in zip(("H", "O", "Au"), exact.values(), strict=True):
+        assert found[symbol] == pytest.approx(energy, rel=0, abs=1e-9)
+
+
+def test_collinear_compositions_and_elements_without_energies_have_finite_energies():
+    water = [with_composition([8, 1, 1] * n, -470.0 * n) for n in (1, 2, 3)]
+    unlabelled = [with_composition([11, 17])]
+    found = statistics(water + unlabelled).composition_energies
+    assert found["O"] + 2 * found["H"] == pytest.approx(-470.0, abs=1e-9)
+    assert found["Na"] == found["Cl"] == pytest.approx(-470.0 / 3)
+    assert max(abs(e) for e in found.values()) < 470.0
+    assert statistics(unlabelled).composition_energies == {}
+
+
+def test_average_number_of_neighbours_is_that_of_the_graphs(structures):
+    edges = sum(build_graph(s, 4.0).edge_index.shape[1] for s in structures)
+    found = statistics(structures, cutoff=4.0)
+    assert found.average_neighbors == edges / sum(map(len, structures))
+    assert statistics(structures).average_neighbors is None
+
+
+def test_statistics_are_read_from_the_cache_until_the_data_change(structures, tmp_path):
+    first = cached_statistics(structures, 3.0, tmp_path)
+    (file,) = (tmp_path / "statistics").iterdir()
+    file.write_text(file.read_text().replace('"species": ["Na", "Cl"]', '"species": ["kept"]'))
+    assert cached_statistics(structures, 3.0, tmp_path).species == ["kept"]
+    assert cached_statistics(structures[1:], 3.0, tmp_path).species == ["Na", "Cl"]
+    assert cached_statistics(structures, 4.0, tmp_path) == statistics(structures, 4.0)
+    file.write_text(file.read_text()[:30])
+    assert cached_statistics(structures, 3.0, tmp_path) == first  # every digit
+    structures[0].energy = np.nextafter(structures[0].energy, 0.0)
+    n_files = len(list((tmp_path / "statistics").iterdir()))
+    cached_statistics(structures, 3.0, tmp_path)
+    assert len(list((tmp_path / "statistics").iterdir())) == n_files + 1
+
+
+def test_a_cache_that_cannot_be_written_is_left_alone(structures, tmp_path):
+    (tmp_path / "file").touch()
+    assert cached_statistics(structures, None, tmp_path / "file") == statistics(structures)
+
+
+def test_weights_say_how_often_a_structure_appears():
+    weights = np.array([1.0] * 5 + [2.0] * 4 + [0.25] * 8 + [1.5] * 2)
+    epochs = [epoch_indices(weights, epoch, seed=3) for epoch in range(4)]
+    assert {len(e) for e in epochs} == {5 + 8 + 2 + 3}
+    np.testing.assert_array_equal(np.bincount(np.concatenate(epochs)), 4 * weights)
+    for epoch in epochs:
+        assert set(np.bincount(epoch, minlength=19)[:9]) == {1, 2}
+    assert not np.array_equal(epochs[0], epoch_indices(weights, 0, seed=4))
+    np.testing.assert_array_equal(epochs[1], epoch_indices(weights, 1, seed=3))
+
+
+def test_a_mixture_weighs_its_sources(tmp_path):
+    for name, n in (("a", 10), ("b", 20)):
+        frames = [labelled_atoms(seed=100 * n + i) for i in range(n)]
+        if name == "b":
+            for atoms in frames:
+                atoms.info["e"] = atoms.info.pop("energy") / 27.211386245988
+        write(tmp_path / f"{name}.xyz", frames, format="extxyz")
+    sources = {
+        "a": {"path": f"{tmp_path}/a.xyz"},
+        "b": {"path": f"{tmp_path}/b.xyz", "weight": 3, "energy_key": "e", "test_fraction": 0.0, "stress_key": None},
+    }
+    splits = mixture(sources, val_fraction=0.2, test_fraction=0.1, seed=1)
+    assert (len(splits.train), len(splits.val), len(splits.test)) == (7 + 16, 2 + 4, 1)
+    assert splits.name == "a+b"
+    assert splits.weights.tolist() == [1.0] * 7 + [3.0] * 16
+    assert mixture({"a": sources["a"]}).weights is None
+    for broken, said in (
+        ({}, "needs dataset.sources"),
+        ({"a": {"path": f"{tmp_path}/a.xyz", "weight": 0}}, r"sources\.a\.weight must be a positive number"),
+        ({"a": {"path": f"{tmp_path}/a.xyz", "wieght": 2}}, r"sources\.a: .*wieght"),
+        ({"a": {"path": f"{tmp_path}/c.xyz"}}, r"sources\.a: .*c\.xyz: no such file"),
+    ):
+        with pytest.raises(InputError, match=said):
+            mixture(broken)
 
 
 def test_padding_for_ranks_is_marked(structures):

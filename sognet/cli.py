@@ -24,6 +24,7 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
   sognet train resume=outputs/default/<date>_<time>    continue a run that was interrupted
   sognet train -m model.long_range.n_gaussians=6,12    one run for each value
   sognet evaluate checkpoint=outputs/.../best.ckpt     errors, predictions and figures of a trained model
+  sognet data inspect dataset=files dataset.path=...   what is in a data set, and what looks like a mistake
   sognet runs outputs/default                          table of finished runs, best first, and what differs
   sognet train --help                                  groups and values that can be set
 """
@@ -43,6 +44,13 @@ def run_evaluate(config: DictConfig) -> None:
     evaluate(config)
 
 
+def run_inspect(config: DictConfig) -> None:
+    """`sognet data inspect`."""
+    from sognet.data.inspection import run
+
+    run(config)
+
+
 def show_runs(folder: Path) -> None:
     """`sognet runs`."""
     from sognet.evaluation.runs import print_runs
@@ -53,7 +61,11 @@ def show_runs(folder: Path) -> None:
         sys.exit(f"error: {error}")
 
 
-COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {"train": run_train, "evaluate": run_evaluate}
+COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {
+    "train": run_train,
+    "evaluate": run_evaluate,
+    "data inspect": run_inspect,
+}
 
 
 def main() -> None:
@@ -68,9 +80,11 @@ def main() -> None:
     if command == "runs":
         show_runs(Path(sys.argv[2] if len(sys.argv) > 2 else "outputs"))
         return
+    if command == "data":
+        command = " ".join(sys.argv[1:3])
     if command not in COMMANDS:
         sys.exit(f"sognet has no command {command!r}; there are {', '.join(COMMANDS)}, runs (see sognet --help)")
-    sys.argv = [sys.argv[0], *sys.argv[2:]]
+    sys.argv = [sys.argv[0], *sys.argv[1 + len(command.split()) :]]
     quieten()
     keep_freed_memory()
     sys.argv += [f"hydra.run.dir={a.removeprefix('resume=')}" for a in sys.argv if a.startswith("resume=")]
@@ -86,7 +100,7 @@ def main() -> None:
             raise CompactHydraException(f"\nerror: {error}") from error
 
     try:
-        hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name=command)(task)()
+        hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name=command.replace(" ", "_"))(task)()
     except SystemExit as stop:
         if stop.code and not composed:
             for name, meant in nearest(sys.argv[1:]).items():

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pooch
 from ase.cell import Cell
-from ase.data import chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols
 from vesin import NeighborList
 
 from sognet.data.structure import Structure
@@ -137,21 +137,25 @@ class CompositionFit:
             self._reduce()
 
     def energies(self, species: list[str]) -> dict[str, float]:
-        """Energy in eV of each of the species, empty where no structure had an energy.
+        """Energy in eV of each of the species, empty where no structure had an energy."""
+        table = self.energies_by_number()
+        return {s: float(table[atomic_numbers[s]]) for s in species} if self.n_atoms else {}
+
+    def energies_by_number(self) -> np.ndarray:
+        """Energy in eV of every element, in the order of atomic numbers.
 
         Where the compositions do not determine them (one composition, collinear ones), the smallest solution about the
         mean energy per atom, which shares the energy out evenly; elements without an energy get that mean.
         """
-        if self.n_atoms == 0:
-            return {}
+        mean = self.total_energy / max(1, self.n_atoms)
         self._reduce()
-        mean = self.total_energy / self.n_atoms
         counts = self.triangle[:, :-1]
         there = np.flatnonzero(np.any(counts != 0, axis=0))
         counts, energies = counts[:, there], self.triangle[:, -1]
         deviation, *_ = np.linalg.lstsq(counts, energies - mean * counts.sum(axis=1), rcond=CUTOFF_OF_RANK)
-        found = {chemical_symbols[z]: float(mean + d) for z, d in zip(there, deviation, strict=True)}
-        return {symbol: found.get(symbol, mean) for symbol in species}
+        table = np.full(N_ELEMENTS, mean)
+        table[there] += deviation
+        return table
 
     def _reduce(self) -> None:
         if self.rows:

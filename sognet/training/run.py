@@ -162,7 +162,7 @@ def train(config: DictConfig) -> float | None:
 
 
 def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOGNet:
-    """Model that training starts from: of the model group, or one to fine-tune; `last` is the checkpoint of a resumed run.
+    """Model that training starts from: of the model group, or fine-tuned; `last`: checkpoint of a resumed run.
 
     Raises
     ------

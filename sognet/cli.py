@@ -1,4 +1,4 @@
-"""The command `sognet`: `sognet train` and `sognet evaluate`, configured by Hydra."""
+"""The command `sognet`: `sognet train`, `sognet evaluate` and `sognet data`, configured by Hydra."""
 
 import logging
 import os
@@ -25,6 +25,7 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
   sognet train -m model.long_range.n_gaussians=6,12    one run for each value
   sognet evaluate checkpoint=outputs/.../best.ckpt     errors, predictions and figures of a trained model
   sognet data inspect dataset=files dataset.path=...   what is in a data set, and what looks like a mistake
+  sognet data prepare dataset.path=... folder=shards   for data larger than memory; train with dataset=stream
   sognet runs outputs/default                          table of finished runs, best first, and what differs
   sognet train --help                                  groups and values that can be set
 """
@@ -51,6 +52,13 @@ def run_inspect(config: DictConfig) -> None:
     run(config)
 
 
+def run_prepare(config: DictConfig) -> None:
+    """`sognet data prepare`."""
+    from sognet.data.prepare import run
+
+    run(config)
+
+
 def show_runs(folder: Path) -> None:
     """`sognet runs`."""
     from sognet.evaluation.runs import print_runs
@@ -65,12 +73,16 @@ COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {
     "train": run_train,
     "evaluate": run_evaluate,
     "data inspect": run_inspect,
+    "data prepare": run_prepare,
 }
+"""By name; the configuration of `data prepare` is conf/data_prepare.yaml."""
 
 
 def main() -> None:
     """Run the command named by the first argument with the overrides that follow."""
     command = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if command == "data" and len(sys.argv) > 2:
+        command = f"data {sys.argv.pop(2)}"
     if command in ("-h", "--help", "help"):
         print(HELP)
         return

@@ -10,10 +10,11 @@ from sognet.data.published import dimers, dipeptides, water
 from sognet.data.readers import iter_structures, read_structures
 from sognet.data.splits import Splits
 from sognet.data.statistics import Statistics, cached_statistics, statistics
+from sognet.data.stream import stream
 from sognet.data.structure import Keys, Structure
 from sognet.data.units import Units
 
-DATA_SETS = {f.__name__: f for f in (dimers, dipeptides, electrolyte, from_files, kf_water, mixture, water)}
+DATA_SETS = {f.__name__: f for f in (dimers, dipeptides, electrolyte, from_files, kf_water, mixture, stream, water)}
 """Functions that a dataset group may name."""
 
 __all__ = [
@@ -36,5 +37,6 @@ __all__ = [
     "mixture",
     "read_structures",
     "statistics",
+    "stream",
     "water",
 ]

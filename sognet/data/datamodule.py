@@ -1,63 +1,21 @@
-"""DataModule: structures -> graphs, built in worker processes -> batches, shared out over the ranks."""
+"""DataModule: structures -> plan of an epoch -> graphs, built in worker processes -> batches, shared out over ranks."""
 
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import lightning
+import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
-from torch.utils.data.distributed import DistributedSampler
-from torch_geometric.data import Batch, Data
+from torch.utils.data import DataLoader
 
-from sognet.data.graph import build_graph
-from sognet.data.splits import Splits
-from sognet.data.structure import Structure
-
-TARGETS = ("energy", "forces", "stress")
-
-KEPT_ATOMS = 200_000
-"""Graphs of splits with at most this many atoms are kept in memory once built."""
-
-
-class GraphDataset(Dataset):
-    """Graphs of structures; each carries its number as `id` and `counted`, false for a repeat.
-
-    A reference value that only some of the structures have is left out, since one batch holds the same for all.
-
-    Parameters
-    ----------
-    structures : what to make graphs of.
-    cutoff : Å.
-    multiple_of : repeats of the first structures fill the length up to a multiple of this, the number of ranks;
-        they are marked as not counted.
-    """
-
-    def __init__(self, structures: Sequence[Structure], cutoff: float, multiple_of: int = 1) -> None:
-        self.structures = structures
-        self.cutoff = cutoff
-        self.length = math.ceil(len(structures) / multiple_of) * multiple_of
-        self.partial = [t for t in TARGETS if len({getattr(s, t) is None for s in structures}) == 2]
-        self.keep = sum(len(s) for s in structures) <= KEPT_ATOMS
-        self.kept: dict[int, Data] = {}
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, number: int) -> Data:
-        graph = self.kept.get(number)
-        if graph is None:
-            structure = number % len(self.structures)
-            graph = build_graph(self.structures[structure], self.cutoff)
-            for target in self.partial:
-                if target in graph:
-                    del graph[target]
-            graph.id = torch.tensor([structure])
-            graph.counted = torch.tensor([number < len(self.structures)])
-            if self.keep:
-                self.kept[number] = graph
-        return graph
+from sognet.data.batching import BatchPlan, Limit, shuffled
+from sognet.data.loader import GraphDataset, PlannedGraphs, ResumableLoader
+from sognet.data.splits import Splits, epoch_indices
+from sognet.data.stream import ShardedStructures
+from sognet.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -75,40 +33,54 @@ class StructureDataModule(lightning.LightningDataModule):
     ----------
     splits : the data set.
     cutoff : Å, of the model.
-    batch_size : structures per process and training step.
+    batch_size : structures per process and training step at most; None: `max_atoms` or `max_edges` alone decide.
+    max_atoms, max_edges : of all structures of a batch together; None: any number.
     stages : stages (batch_size, epochs) that replace `batch_size` one after the other.
-    eval_batch_size : structures per process and batch in validation.
-    num_workers : worker processes that build graphs; by default none where graphs are kept in memory, else one per
-        core up to four.
+    eval_batch_size : structures per process and batch in validation, within `max_atoms` and `max_edges`.
+    num_workers : worker processes that build graphs; by default none where graphs are kept in memory, else up to four,
+        one per core that this process has for itself.
     seed : of the shuffling.
+
+    Raises
+    ------
+    InputError : no limit at all, or a structure that is larger than a batch may be.
     """
 
     def __init__(
         self,
         splits: Splits,
         cutoff: float,
-        batch_size: int = 8,
+        batch_size: int | None = 8,
+        max_atoms: int | None = None,
+        max_edges: int | None = None,
         stages: Sequence[Stage] = (),
         eval_batch_size: int = 16,
         num_workers: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if batch_size is None and max_atoms is None and max_edges is None and not stages:
+            raise InputError("set batch.batch_size, batch.max_atoms or batch.max_edges")
         self.splits = splits
         self.cutoff = cutoff
         self.batch_size = batch_size
+        self.max_atoms = max_atoms
+        self.max_edges = max_edges
         self.stages = list(stages)
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
         self.seed = seed
         self.datasets: dict[str, GraphDataset] = {}
+        self.loaders: dict[str, DataLoader] = {}
 
     @property
     def reload_every_n_epochs(self) -> int:
-        """Epochs after which the training loader may have to change its batch size; 0 for never."""
+        """Epochs after which the number of training batches may change; 0 for never."""
+        if self.max_atoms is not None or self.max_edges is not None:
+            return 1
         return math.gcd(*(s.epochs for s in self.stages)) if len(self.stages) > 1 else 0
 
-    def stage_batch_size(self, epoch: int) -> int:
+    def stage_batch_size(self, epoch: int) -> int | None:
         """Batch size of an epoch."""
         for stage in self.stages:
             if epoch < stage.epochs:
@@ -116,42 +88,93 @@ class StructureDataModule(lightning.LightningDataModule):
             epoch -= stage.epochs
         return self.stages[-1].batch_size if self.stages else self.batch_size
 
+    def setup(self, stage: str) -> None:
+        """Forget loaders that were made for another trainer."""
+        self.loaders.clear()
+
     def train_dataloader(self) -> DataLoader:
-        """Shuffled batches; every rank gets the same number of structures."""
-        dataset = self._dataset("train", 1)
+        """Shuffled batches of the current epoch; every rank gets the same number of them.
+
+        It is the same loader every time, so that its worker processes go on.
+        """
         epoch = self.trainer.current_epoch if self.trainer else 0
-        ranks, rank = self._ranks()
-        sampler = DistributedSampler(dataset, ranks, rank, shuffle=True, seed=self.seed)
-        batch_size = min(self.stage_batch_size(epoch), math.ceil(len(dataset) / ranks))
-        return self._loader(dataset, batch_size, sampler=sampler)
+        dataset = self._dataset("train")
+        limits = self._limits("train", self.stage_batch_size(epoch))
+        if "train" not in self.loaders:
+            accumulate = self.trainer.accumulate_grad_batches if self.trainer else 1
+            plan = BatchPlan(self._order(dataset), self._work("train"), limits, *self._ranks(), accumulate)
+            self.loaders["train"] = self._loader(ResumableLoader, dataset, plan)
+        loader = self.loaders["train"]
+        loader.sampler.lay_out(epoch, limits)
+        return loader
 
     def val_dataloader(self) -> DataLoader | list:
-        """Validation batches; empty list where there is no validation split."""
+        """Validation batches in the order of the structures; empty list where there is no validation split."""
         if not self.splits.val:
             return []
-        ranks, rank = self._ranks()
-        dataset = self._dataset("val", ranks)
-        sampler = DistributedSampler(dataset, ranks, rank, shuffle=False)
-        return self._loader(dataset, self.eval_batch_size, sampler=sampler)
+        if "val" not in self.loaders:
+            dataset = self._dataset("val")
+            limits = self._limits("val", self.eval_batch_size)
+            plan = BatchPlan(lambda epoch: np.arange(len(dataset)), self._work("val"), limits, *self._ranks())
+            self.loaders["val"] = self._loader(DataLoader, dataset, plan)
+        return self.loaders["val"]
 
-    def _dataset(self, split: str, multiple_of: int) -> GraphDataset:
+    def _dataset(self, split: str) -> GraphDataset:
         if split not in self.datasets:
-            self.datasets[split] = GraphDataset(getattr(self.splits, split), self.cutoff, multiple_of)
+            self.datasets[split] = GraphDataset(getattr(self.splits, split), self.cutoff)
         return self.datasets[split]
+
+    def _limits(self, split: str, batch_size: int | None) -> list[Limit]:
+        dataset = self._dataset(split)
+        limits = []
+        if batch_size is not None:
+            limits.append(Limit("batch.batch_size", np.ones(len(dataset), dtype=np.int64), batch_size))
+        if self.max_atoms is not None:
+            limits.append(Limit("batch.max_atoms", dataset.contents.n_atoms, self.max_atoms))
+        if self.max_edges is not None:
+            limits.append(Limit("batch.max_edges", dataset.n_edges, self.max_edges))
+        for limit in limits:
+            largest = int(limit.counts.argmax())
+            if limit.counts[largest] > limit.most:
+                raise InputError(
+                    f"{dataset.structures[largest].source}: alone has {limit.counts[largest]} of what "
+                    f"{limit.name}={limit.most} allows in a batch; raise it or remove the structure"
+                )
+        return limits
+
+    def _work(self, split: str) -> np.ndarray:
+        dataset = self._dataset(split)
+        n_atoms = dataset.contents.n_atoms
+        return n_atoms if self.max_edges is None else n_atoms + dataset.n_edges
+
+    def _order(self, dataset: GraphDataset) -> partial:
+        if self.splits.weights is not None:
+            return partial(epoch_indices, self.splits.weights, seed=self.seed)
+        structures, n_atoms = dataset.structures, dataset.contents.n_atoms
+        if isinstance(structures, ShardedStructures):
+            blocks, window = structures.blocks, structures.shuffle_atoms
+            return partial(shuffled, self.seed, n_atoms=n_atoms, blocks=blocks, window=window)
+        return partial(shuffled, self.seed, n_atoms=n_atoms, blocks=np.array([0, len(dataset)]))
 
     def _ranks(self) -> tuple[int, int]:
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
 
-    def _loader(self, dataset: GraphDataset, batch_size: int, sampler: DistributedSampler) -> DataLoader:
+    def _loader(self, kind: type[DataLoader], dataset: GraphDataset, plan: BatchPlan) -> DataLoader:
         workers = self.num_workers
         if workers is None:
-            workers = 0 if dataset.keep else min(4, os.cpu_count() or 1)
-        return DataLoader(
-            dataset,
-            batch_size=batch_size,
-            sampler=sampler,
+            processes = self.trainer.num_devices if self.trainer else 1
+            workers = 0 if dataset.keep else max(1, min(4, (os.cpu_count() or 1) // processes))
+        device = self.trainer.strategy.root_device.type if self.trainer else "cpu"
+        return kind(
+            PlannedGraphs(dataset),
+            batch_size=None,
+            sampler=plan,
             num_workers=workers,
             persistent_workers=workers > 0,
-            collate_fn=Batch.from_data_list,
-            pin_memory=torch.cuda.is_available(),
+            collate_fn=_as_it_is,
+            pin_memory=device == "cuda" and torch.cuda.is_available(),
         )
+
+
+def _as_it_is(batch: object) -> object:
+    return batch

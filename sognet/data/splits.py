@@ -1,9 +1,11 @@
 """Training, validation and test structures of a data set."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from sognet.data.statistics import Statistics
 from sognet.data.structure import Structure
 from sognet.errors import InputError
 
@@ -17,9 +19,10 @@ class Splits:
     """
 
     name: str
-    train: list[Structure] = field(default_factory=list)
-    val: list[Structure] = field(default_factory=list)
-    test: list[Structure] = field(default_factory=list)
+    train: Sequence[Structure] = field(default_factory=list)
+    val: Sequence[Structure] = field(default_factory=list)
+    test: Sequence[Structure] = field(default_factory=list)
+    statistics: Statistics | None = None  # of the training split, where they are known without reading it
     weights: np.ndarray | None = None
     skipped: list[str] = field(default_factory=list)
 

@@ -36,7 +36,12 @@ def build_model(config: Mapping[str, Any], found: Statistics) -> SOGNet:
         settings["energy_scale"] = found.force_rms
     short_range_settings = {"species": config["short_range"]["species"] or found.species}
     if config["short_range"].get("n_neighbors", 0.0) is None:
-        short_range_settings["n_neighbors"] = max(1.0, found.average_neighbors or 0.0)
+        if found.average_neighbors is None:
+            raise InputError(
+                "model.short_range.n_neighbors=null: the neighbours of this data set were not counted; prepare it with "
+                "cutoff=<that of the model>, or give a number"
+            )
+        short_range_settings["n_neighbors"] = max(1.0, found.average_neighbors)
     short_range = instantiate(config["short_range"], **short_range_settings)
     long_range = instantiate(config["long_range"]) if config["long_range"]["_target_"] else None
     return instantiate(config, short_range=short_range, long_range=long_range, _convert_="all", **settings)

@@ -66,11 +66,12 @@ class PotentialModule(lightning.LightningModule):
         return self.model(batch, forces=stress or self.loss.uses("forces"), stress=stress)
 
     def training_step(self, batch: Data, batch_idx: int) -> Tensor:
-        """Loss of a batch; logs its terms and the errors that people read."""
+        """Loss of a batch with its weight in the step; logs its terms and the errors that people read."""
         out = self(batch)
         terms = self.training_loss(out, batch)
+        weighted = terms["loss"] * batch.weight.to(terms["loss"].dtype).squeeze()
         if batch_idx == self.logged_batch:  # a line search evaluates a batch several times
-            return terms["loss"]
+            return weighted
         self.logged_batch = batch_idx
         n = batch.num_graphs
         self.log_dict({f"train/{k}": v.detach() for k, v in terms.items()}, on_step=False, on_epoch=True, batch_size=n)
@@ -81,7 +82,7 @@ class PotentialModule(lightning.LightningModule):
             n_atoms = torch.bincount(batch.batch, minlength=n)
             energy_error = 1000 * ((out["energy"].detach() - batch.energy) / n_atoms).square().mean().sqrt()
             self.log("E meV/atom", energy_error, prog_bar=True, logger=False, batch_size=n)
-        return terms["loss"]
+        return weighted
 
     def on_fit_start(self) -> None:
         """Start the clock."""

@@ -1,6 +1,7 @@
 """One training run: data, model, fit, report."""
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch_geometric.data import Batch
 
 from sognet.data import Splits, Stage, StructureDataModule, build_graph, cached_statistics
+from sognet.data.contents import contents
 from sognet.errors import InputError
 from sognet.evaluation.report import box_length, print_summary, report, write_summary
 from sognet.model import SOGNet, load_model
@@ -33,6 +35,9 @@ BEST, LAST = "best.ckpt", "last.ckpt"
 
 STANDARDIZATION_STRUCTURES = 100
 """Structures of the training split from which features are standardized."""
+
+REPORTED_STRUCTURES = 10_000
+"""Structures of a streamed training split that the report at the end is about, evenly spaced."""
 
 
 def run(config: DictConfig) -> float | None:
@@ -131,8 +136,9 @@ def train(config: DictConfig) -> float | None:
         config.warmup_steps,
     )
     logger.info("%d training, %d validation, %d test structures", *map(len, (splits.train, splits.val, splits.test)))
+    reported = thinned(splits) if splits.statistics else splits
     with distributed(config.trainer, folder / "config.yaml"):
-        extra = [LogDecay(box_length(splits))] if model.long_range else []
+        extra = [LogDecay(box_length(reported))] if model.long_range else []
         trainer = build_trainer(config, bool(splits.val), datamodule, extra)
         if last and trainer.is_global_zero:
             forget_metrics_after(folder / "metrics.csv", torch.load(last, weights_only=True)["global_step"])
@@ -145,7 +151,7 @@ def train(config: DictConfig) -> float | None:
     if best is None:
         raise InputError("training ended before the first checkpoint; raise trainer.max_epochs or trainer.max_time")
     trained = load_model(best, device=module.device)
-    summary = report(trained, splits, folder, config.batch.eval_batch_size, stress=loss.uses("stress"))
+    summary = report(trained, reported, folder, config.batch.eval_batch_size, stress=loss.uses("stress"))
     summary |= {"seconds": round(seconds, 1), "epochs": trainer.current_epoch}
     write_summary(summary, folder / "summary.json")
     final = {f"final/{s}/{k}": v for s in ("train", "val", "test", "all") for k, v in summary.get(s, {}).items()}
@@ -174,7 +180,8 @@ def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOG
     else:
         counts_neighbors = config.model.short_range.get("n_neighbors", 0.0) is None
         cutoff = config.model.short_range.cutoff if counts_neighbors else None
-        model = build_model(config.model, cached_statistics(splits.train, cutoff, config.paths.data))
+        found = splits.statistics or cached_statistics(splits.train, cutoff, config.paths.data)
+        model = build_model(config.model, found)
         if model.standardize:
             sample = splits.train[:: max(1, len(splits.train) // STANDARDIZATION_STRUCTURES)]
             model.set_standardization(Batch.from_data_list([build_graph(s, model.cutoff) for s in sample]))
@@ -206,9 +213,14 @@ def check_targets(loss: PotentialLoss, splits: Splits) -> None:
         if not loss.uses(target):
             continue
         for _, structures in splits:
-            for structure in structures:
-                if getattr(structure, target) is None:
-                    raise InputError(
-                        f"{structure.source}: no {target}, but the loss gives it a weight (loss.{target}); "
-                        f"set loss.{target}=0 to train without"
-                    )
+            if source := contents(structures).first_without.get(target):
+                raise InputError(
+                    f"{source}: no {target}, but the loss gives it a weight (loss.{target}); "
+                    f"set loss.{target}=0 to train without"
+                )
+
+
+def thinned(splits: Splits) -> Splits:
+    """Splits with no more training structures than are held in memory for the report."""
+    every = math.ceil(len(splits.train) / REPORTED_STRUCTURES)
+    return Splits(splits.name, splits.train[::every], splits.val, splits.test)

@@ -1,7 +1,8 @@
-"""Splits, statistics and the sharing out of structures over batches and ranks."""
+"""Splits, statistics and stages."""
 
 import numpy as np
 import pytest
+import torch
 from ase.io import write
 from structures import labelled_atoms, random_atoms
 
@@ -17,7 +18,6 @@ from sognet.data import (
     mixture,
     statistics,
 )
-from sognet.data.datamodule import GraphDataset
 from sognet.data.splits import epoch_indices, split_off
 from sognet.errors import InputError
 
@@ -148,6 +148,13 @@ def test_weights_say_how_often_a_structure_appears():
     np.testing.assert_array_equal(epochs[1], epoch_indices(weights, 1, seed=3))
 
 
+def test_batches_of_an_epoch_follow_the_weights(structures):
+    splits = Splits("s", structures, weights=np.array([2.0] * 3 + [1.0] * (len(structures) - 3)))
+    loader = StructureDataModule(splits, 3.0, batch_size=4).train_dataloader()
+    seen = torch.cat([batch.id for batch in loader])
+    assert torch.bincount(seen).tolist() == splits.weights.tolist()
+
+
 def test_a_mixture_weighs_its_sources(tmp_path):
     for name, n in (("a", 10), ("b", 20)):
         frames = [labelled_atoms(seed=100 * n + i) for i in range(n)]
@@ -172,13 +179,6 @@ def test_a_mixture_weighs_its_sources(tmp_path):
     ):
         with pytest.raises(InputError, match=said):
             mixture(broken)
-
-
-def test_padding_for_ranks_is_marked(structures):
-    dataset = GraphDataset(structures[:5], cutoff=3.0, multiple_of=4)
-    graphs = [dataset[i] for i in range(len(dataset))]
-    assert len(graphs) == 8
-    assert [bool(g.counted) for g in graphs] == [True] * 5 + [False] * 3
 
 
 def test_stages_follow_one_another(structures):

@@ -12,7 +12,8 @@ from torch.optim import AdamW
 from torch_geometric.data import Batch
 
 from sognet.data import Keys, Splits, Structure, StructureDataModule
-from sognet.data.datamodule import GraphDataset
+from sognet.data.batching import PlannedBatch
+from sognet.data.loader import GraphDataset, PlannedGraphs
 from sognet.errors import InputError
 from sognet.training.callbacks import DoubleWhenStalled, StopWhereNotFinite
 from sognet.training.loss import PotentialLoss
@@ -58,11 +59,11 @@ def test_weights_of_the_loss_change_by_stage_in_training_alone(graphs):
 
 def test_metrics_count_every_structure_once(graphs):
     model = small_model().eval()
-    padded = GraphDataset(graphs.structures, 4.0, multiple_of=6)
     whole, shared = PotentialErrors(), PotentialErrors()
     whole.update(model(batch := batch_of(graphs, range(4))), batch)
-    for members in ([0, 2, 4], [1, 3, 5]):
-        shared.update(model(batch := batch_of(padded, members)), batch)
+    planned = PlannedGraphs(graphs)
+    for members, weight in (([0, 2], 1.0), ([1, 3], 1.0), ([2], 0.0)):
+        shared.update(model(batch := planned[PlannedBatch(members, weight)]), batch)
     assert shared.compute() == pytest.approx(whole.compute())
 
 

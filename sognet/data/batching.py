@@ -1,8 +1,8 @@
 """Which structures go into which batch: the plan of an epoch, worked out by every rank alike without communication."""
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -170,6 +170,6 @@ class BatchPlan(Sampler[PlannedBatch]):
         parts = share_out(members, self.work, self.limits, self.ranks)
         if parts is None:
             cuts = self.bounds[step * self.ranks : (step + 1) * self.ranks + 1] - self._bound(step)
-            parts = [members[a:b] for a, b in itertools.pairwise(cuts)]
+            parts = [members[a:b] for a, b in pairwise(cuts)]
             parts += [members[:0]] * (self.ranks - len(parts))
         return parts

@@ -7,6 +7,7 @@ preparation leaves nothing broken behind; the same command goes on with the shar
 import errno
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -87,7 +88,7 @@ def _write_split(
     shards: list[dict[str, Any]] = []
     found: list[Contents] = []
     n_edges: list[int] = []
-    shown = track(structures, description=f"preparing {name}", transient=True)
+    shown = track(structures, f"preparing {name}", transient=True, disable=not sys.stdout.isatty())
     for members in _cut(shown, shard_atoms):
         blocks = [len(b) for b in _cut(members, block_atoms)]
         file = folder / f"{name}-{len(shards):05d}.parquet"

@@ -1,10 +1,11 @@
 """The plan of an epoch: every structure once, within the limits, the same work for every rank, the same gradient."""
 
-import itertools
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from fake_trainer import FakeTrainer
 from structures import labelled_atoms, small_model
 from torch.utils.data.distributed import DistributedSampler
 
@@ -123,7 +124,7 @@ def test_a_plan_goes_on_where_it_was():
 
 def test_batches_are_filled():
     bounds = consecutive(np.arange(103), BY_ATOMS)
-    for start, stop in itertools.pairwise(bounds[:-1]):
+    for start, stop in pairwise(bounds[:-1]):
         assert SIZES[start:stop].sum() <= 60 < SIZES[start : stop + 1].sum()
 
 
@@ -151,17 +152,6 @@ def test_stages_and_limits_hold_together(structures):
         assert max(b.num_nodes for b in batches) <= 40
         assert max(b.num_edges for b in batches) <= 2000
         assert sorted(i for b in batches for i in b.id.tolist()) == list(range(23))
-
-
-class FakeTrainer:
-    """As much of a trainer as the data module looks at."""
-
-    accumulate_grad_batches = 1
-    num_devices = 1
-
-    def __init__(self, epoch, ranks=1, rank=0):
-        self.current_epoch, self.world_size, self.global_rank = epoch, ranks, rank
-        self.strategy = type("Strategy", (), {"root_device": type("Device", (), {"type": "cpu"})})
 
 
 def test_impossible_limits_are_refused(structures):

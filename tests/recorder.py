@@ -1,4 +1,4 @@
-"""Callbacks that a command can be given, to see what it trains on and to end it."""
+"""A callback that a command can be given, to see what it trains on and to end it."""
 
 import os
 from pathlib import Path
@@ -9,17 +9,18 @@ import lightning
 class Record(lightning.Callback):
     """Appends a line per batch, `epoch step ids`, to `ids-<rank>.txt`; one that is not counted has no ids.
 
+    Before the step KILL_AT, where that is set in the environment, the process ends as at a power cut.
+
     Parameters
     ----------
     folder : where to.
-    kill_at : step before which the process kills itself, as a power cut would.
     """
 
-    def __init__(self, folder, kill_at=None):
-        self.folder, self.kill_at = Path(folder), kill_at
+    def __init__(self, folder):
+        self.folder = Path(folder)
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        if trainer.global_step == self.kill_at:
+        if trainer.global_step == int(os.environ.get("KILL_AT", "-1")):
             os._exit(9)
         with (self.folder / f"ids-{trainer.global_rank}.txt").open("a") as file:
             ids = batch.id[batch.counted].tolist()

@@ -1,0 +1,161 @@
+"""Memory of streaming small and large data sets, and how much faster structures are fed than the model trains on them.
+
+python experiments/benchmarks/streaming.py [--structures 200000] [--workers 2] [--threads 2]
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from hydra import compose, initialize_config_dir
+
+from sognet.allocator import keep_freed_memory
+from sognet.configuration import CONFIGURATION
+from sognet.data import Splits, Structure, StructureDataModule, stream
+from sognet.data.prepare import prepare
+from sognet.model.build import build_model
+from sognet.training.loss import PotentialLoss
+
+SMALL_SET = 2_000  # structures
+SMALL_ATOMS = 20  # of the structures whose number is varied
+DENSITY = 0.1  # atoms/Å³, as in liquid water
+BATCH_ATOMS = 1_000
+SECONDS = 20.0  # for which each rate is measured
+CUTOFF = 6.0  # Å
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--structures", type=int, default=200_000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    fresh = {"mp_context": get_context("spawn"), "max_tasks_per_child": 1}  # so that each row has its own memory
+    with ProcessPoolExecutor(max_workers=1, **fresh) as rows, tempfile.TemporaryDirectory() as root:
+        print(f"{SMALL_ATOMS} atoms per structure, {options.workers} workers, one epoch; MiB of all processes\n")
+        print("| structures | on disk | largest resident | structures/s |\n| ---: | ---: | ---: | ---: |")
+        largest = []
+        for n in (SMALL_SET, options.structures):
+            folder = Path(root) / str(n)
+            on_disk = rows.submit(prepared, folder, SMALL_ATOMS, n).result()
+            resident, rate = rows.submit(an_epoch, folder, options.workers).result()
+            largest.append(resident)
+            print(f"| {n} | {on_disk:.0f} | {resident:.0f} | {rate:.0f} |", flush=True)
+        print(f"\ndifference: {largest[1] - largest[0]:.0f} MiB\n")
+        print("| atoms | fed / (structures/s) | trained / (structures/s) | ratio |\n| ---: | ---: | ---: | ---: |")
+        for n_atoms in (50, 200, 1000):
+            folder = Path(root) / f"atoms-{n_atoms}"
+            rows.submit(prepared, folder, n_atoms, 500_000 // n_atoms).result()
+            fed = rows.submit(fed_per_second, folder, options.workers).result()
+            trained = rows.submit(trained_per_second, folder, options.threads).result()
+            print(f"| {n_atoms} | {fed:.0f} | {trained:.1f} | {fed / trained:.1f} |", flush=True)
+
+
+class MadeUp:
+    """Structures of Na and Cl on a jittered grid with random energies and forces, made when they are asked for."""
+
+    def __init__(self, n_atoms: int, n_structures: int) -> None:
+        self.n_atoms = n_atoms
+        self.n_structures = n_structures
+        self.length = (n_atoms / DENSITY) ** (1 / 3)
+        side = int(np.ceil(n_atoms ** (1 / 3)))
+        grid = np.stack(np.meshgrid(*[np.arange(side)] * 3), -1).reshape(-1, 3)
+        self.sites = grid[np.arange(n_atoms) * side**3 // n_atoms] * self.length / side
+
+    def __len__(self) -> int:
+        return self.n_structures
+
+    def __iter__(self) -> Iterator[Structure]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, number: int) -> Structure:
+        rng = np.random.default_rng(number)
+        return Structure(
+            numbers=np.where(np.arange(self.n_atoms) % 2, 11, 17),
+            positions=self.sites + 0.5 * rng.random((self.n_atoms, 3)),
+            cell=self.length * np.eye(3),
+            pbc=np.ones(3, dtype=bool),
+            source=f"made up, {number}",
+            energy=float(rng.normal()),
+            forces=rng.normal(size=(self.n_atoms, 3)),
+        )
+
+
+def prepared(folder: Path, n_atoms: int, n_structures: int) -> float:
+    """Prepare a data set; its size in MiB."""
+    prepare(Splits("made up", MadeUp(n_atoms, n_structures)), folder)
+    return sum(f.stat().st_size for f in folder.iterdir()) / 2**20
+
+
+def batches(folder: Path, workers: int) -> Iterator[torch.Tensor]:
+    """Batches of an epoch."""
+    settings = {"batch_size": None, "max_atoms": BATCH_ATOMS, "num_workers": workers}
+    return iter(StructureDataModule(stream(str(folder)), CUTOFF, **settings).train_dataloader())
+
+
+def an_epoch(folder: Path, workers: int) -> tuple[float, float]:
+    """Largest resident memory, in MiB, of this process and its workers in an epoch, and structures per second."""
+    largest = seen = 0
+    start = time.perf_counter()
+    for number, batch in enumerate(batches(folder, workers)):
+        seen += batch.num_graphs
+        if number % 10 == 0:
+            largest = max(largest, resident())
+    return largest / 2**20, seen / (time.perf_counter() - start)
+
+
+def resident() -> int:
+    """Bytes of this process and its children; what they share is counted once."""
+    this = psutil.Process()
+    return sum(process.memory_full_info().pss for process in (this, *this.children(recursive=True)))
+
+
+def fed_per_second(folder: Path, workers: int) -> float:
+    """Structures per second that come out of the pipeline."""
+    feed = batches(folder, workers)
+    for _ in range(2 * workers):  # prefetched while the workers started
+        next(feed)
+    return per_second(lambda: next(feed, None))
+
+
+def trained_per_second(folder: Path, threads: int) -> float:
+    """Structures per second of the default Deep Potential model with long range: forward, forces, backward."""
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+        config = compose("train", ["folder=nowhere"])
+    model = build_model(config.model, stream(str(folder)).statistics).train()
+    loss = PotentialLoss(config.loss.energy, config.loss.forces)
+    feed = batches(folder, 0)
+    ready = [next(feed) for _ in range(3)]
+
+    def step() -> object:
+        batch = ready[0]
+        ready.append(ready.pop(0))
+        model.zero_grad()
+        loss(model(batch, stress=False), batch)["loss"].backward()
+        return batch
+
+    for _ in range(3):
+        step()
+    return per_second(step)
+
+
+def per_second(next_batch: Callable) -> float:
+    """Structures per second of what returns a batch each time, until it returns None."""
+    seen, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < SECONDS and (batch := next_batch()) is not None:
+        seen += batch.num_graphs
+    return seen / elapsed
+
+
+if __name__ == "__main__":
+    main()

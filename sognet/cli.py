@@ -75,14 +75,12 @@ COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {
     "data inspect": run_inspect,
     "data prepare": run_prepare,
 }
-"""By name; the configuration of `data prepare` is conf/data_prepare.yaml."""
+"""By name, of one or two words; the configuration of `data prepare` is conf/data_prepare.yaml."""
 
 
 def main() -> None:
     """Run the command named by the first argument with the overrides that follow."""
     command = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    if command == "data" and len(sys.argv) > 2:
-        command = f"data {sys.argv.pop(2)}"
     if command in ("-h", "--help", "help"):
         print(HELP)
         return

@@ -23,6 +23,7 @@ from ase.md.langevin import Langevin
 from rich.progress import track
 from vesin import NeighborList
 
+from sognet.data.cache import made_once
 from sognet.data.readers import read_structures
 from sognet.data.splits import Splits, split_off
 from sognet.errors import InputError
@@ -111,7 +112,7 @@ def electrolyte(
 
     Raises
     ------
-    InputError : an unknown interaction or an odd number of ions.
+    InputError : an unknown interaction, an odd number of ions, or a cache that cannot be written to.
     """
     if interaction not in ("coulomb", "short_range"):
         raise InputError(f"dataset.interaction must be coulomb or short_range, got {interaction!r}")
@@ -119,18 +120,16 @@ def electrolyte(
         raise InputError(f"need an even number of ions and at least one frame, got {n_ions} and {n_frames}")
     settings = {"interaction": interaction, "n_ions": n_ions, "concentration": concentration, "n_frames": n_frames}
     path = _cached(settings | {"seed": seed}, root)
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frames = track(
-            sample(interaction, n_ions, concentration, n_frames, seed),
-            description="sampling the electrolyte",
-            total=n_frames,
-            transient=True,
-        )
-        partial = path.with_suffix(f".{np.random.default_rng().integers(1 << 40):x}.part")
-        write(partial, list(frames), format="extxyz")
-        partial.replace(path)
-        logger.info("sampled %d configurations of %d ions, kept in %s", n_frames, n_ions, path)
+    with made_once(path) as partial:
+        if partial:
+            frames = track(
+                sample(interaction, n_ions, concentration, n_frames, seed),
+                description="sampling the electrolyte",
+                total=n_frames,
+                transient=True,
+            )
+            write(partial, list(frames), format="extxyz")
+            logger.info("sampled %d configurations of %d ions, kept in %s", n_frames, n_ions, path)
     return Splits(f"electrolyte-{interaction}", *split_off(read_structures(path), val_fraction, test_fraction, seed))
 
 

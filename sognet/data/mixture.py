@@ -11,7 +11,7 @@ from sognet.errors import InputError
 
 
 def mixture(
-    sources: Mapping[str, Mapping[str, Any]],
+    sources: Mapping[str, Mapping[str, Any]] | None,
     val_fraction: float = 0.1,
     test_fraction: float = 0.1,
     seed: int = 0,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pooch
 
+from sognet.data.cache import made_once
 from sognet.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ def fetch(name: str, root: str | Path | None = None, rows: Mapping[str, Mapping[
 
     Raises
     ------
-    InputError : a local file with another checksum, or a download that failed; says how to get the file by hand.
+    InputError : a local file with another checksum, a cache that cannot be written to, or a download that failed;
+        says how to get the file by hand.
     """
     row = (rows or registry())[name]
     folder = Path(root) if root else Path(pooch.os_cache("sognet"))
@@ -44,15 +46,19 @@ def fetch(name: str, root: str | Path | None = None, rows: Mapping[str, Mapping[
             if hashlib.sha256(path.read_bytes()).hexdigest() != row["sha256"]:
                 raise InputError(f"{path}: not the published file (SHA-256 differs); delete it to download it again")
             return path
-    logger.info("downloading %s (%.1f MB, licence %s)", name, row["bytes"] / 1e6, row["license"])
     target = folder / name
-    try:
-        pooch.retrieve(
-            row["url"], known_hash=f"sha256:{row['sha256']}", fname=target.name, path=target.parent, progressbar=False
-        )
-    except Exception as error:  # network, disk and checksum errors of several libraries
-        raise InputError(
-            f"{name} could not be downloaded ({error}). Fetch {row['url']} by hand and put it at {target}, "
-            "or set paths.data or SOGNET_DATA to a folder that holds it"
-        ) from error
+    by_hand = f"Fetch {row['url']} by hand and put it at {target}, or set paths.data or SOGNET_DATA to a folder with it"
+    with made_once(target) as partial:
+        if partial:
+            logger.info("downloading %s (%.1f MB, licence %s)", name, row["bytes"] / 1e6, row["license"])
+            try:
+                pooch.retrieve(
+                    row["url"],
+                    known_hash=f"sha256:{row['sha256']}",
+                    fname=partial.name,
+                    path=partial.parent,
+                    progressbar=False,
+                )
+            except Exception as error:  # network, disk and checksum errors of several libraries
+                raise InputError(f"{name} could not be downloaded ({error}). {by_hand}") from error
     return target

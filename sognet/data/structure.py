@@ -68,8 +68,8 @@ class Structure:
         charge = _value(atoms, keys.charge, (), source, "charge", required=False)
         return cls(
             numbers=atoms.numbers.copy(),
-            positions=atoms.positions.copy(),
-            cell=atoms.cell.array.copy(),
+            positions=np.array(atoms.positions, order="C"),
+            cell=np.array(atoms.cell.array, order="C"),
             pbc=atoms.pbc.copy(),
             source=source,
             energy=None if energy is None else float(energy),
@@ -140,7 +140,7 @@ def _value(
             f"the name of the {name} in your file, or to null to do without"
         )
     try:
-        array = np.array(value, dtype=float)
+        array = np.array(value, dtype=float, order="C")  # sums depend on the order in memory
     except (TypeError, ValueError):
         raise InputError(f"{source}: `{key}` is not a number or array of numbers: {str(value)[:60]!r}") from None
     if shape is not None and array.shape != shape:

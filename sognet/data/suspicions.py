@@ -183,5 +183,6 @@ def _outliers(structures: Sequence[Structure]) -> Iterator[str]:
         worst = labelled[int(deviation.argmax())].source
         yield (
             f"energies of {len(far)} structures are more than {limit:.2g} eV/atom away from those of the others of "
-            f"their composition, the furthest {deviation.max():.3g} eV/atom ({worst})"
+            "their composition (failed calculations, or another level of theory?), "
+            f"the furthest {deviation.max():.3g} eV/atom ({worst})"
         )

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -66,6 +67,21 @@ def test_changed_local_file_is_refused(tmp_path):
     (tmp_path / "set" / "a.xyz").write_text("changed")
     with pytest.raises(InputError, match="SHA-256 differs"):
         fetch("set/a.xyz", tmp_path, row("http://127.0.0.1:1/a.xyz"))
+
+
+def test_two_processes_download_once(server, tmp_path, caplog):
+    caplog.set_level("INFO")
+    rows = row(f"{server}/a.xyz")
+    with ThreadPoolExecutor(4) as pool:
+        paths = list(pool.map(lambda _: fetch("set/a.xyz", tmp_path, rows), range(4)))
+    assert {p.read_bytes() for p in paths} == {CONTENT}
+    assert caplog.text.count("licence CC0") == 1
+
+
+def test_a_cache_that_cannot_be_written_to_is_named(server, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file/set/a\.xyz: cannot be written.*set paths\.data"):
+        fetch("set/a.xyz", tmp_path / "file", row(f"{server}/a.xyz"))
 
 
 def test_all_pairs_of_dimers_are_registered():

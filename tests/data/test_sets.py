@@ -1,12 +1,16 @@
 """The data sets by name."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.lj import LennardJones
 
 from sognet.data import dimers, dipeptides, electrolyte, water
-from sognet.data.ions import COULOMB_CONSTANT, PERMITTIVITY, IonCalculator
+from sognet.data.ions import COULOMB_CONSTANT, PERMITTIVITY, IonCalculator, sample
 from sognet.errors import InputError
 
 
@@ -49,7 +53,7 @@ def test_electrolyte_is_reproducible_and_cached(tmp_path):
     first = electrolyte(root=tmp_path / "a", **settings)
     again = electrolyte(root=tmp_path / "b", **settings)
     other = electrolyte(root=tmp_path / "b", seed=1, **settings)
-    (file,) = (tmp_path / "a" / "electrolyte").iterdir()
+    (file,) = (tmp_path / "a" / "electrolyte").glob("*.xyz")
     before = file.stat().st_mtime_ns
     cached = electrolyte(root=tmp_path / "a", **settings)
     assert file.stat().st_mtime_ns == before
@@ -58,6 +62,41 @@ def test_electrolyte_is_reproducible_and_cached(tmp_path):
     assert not np.allclose(first.train[0].positions, other.train[0].positions)
     with pytest.raises(InputError, match=r"coulomb or short_range"):
         electrolyte("gravity", root=tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_to_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"electrolyte/coulomb-.*cannot be written.*set paths\.data"):
+        electrolyte(root=tmp_path / "file", n_ions=8, n_frames=1)
+
+
+def test_two_processes_sample_once(tmp_path, monkeypatch):
+    """The second waits for the first and reads what it has written."""
+    sampled = []
+
+    def slow(*arguments):
+        sampled.append(threading.get_ident())
+        time.sleep(0.3)
+        return sample(*arguments)
+
+    monkeypatch.setattr("sognet.data.ions.sample", slow)
+    settings = {"n_ions": 8, "n_frames": 4, "val_fraction": 0.25, "test_fraction": 0.25, "root": tmp_path}
+    with ThreadPoolExecutor(2) as pool:  # file locks of two objects exclude each other in threads as in processes
+        first, second = pool.map(lambda _: electrolyte(**settings), range(2))
+    assert len(sampled) == 1
+    np.testing.assert_array_equal(first.train[0].positions, second.train[0].positions)
+    assert [f.suffix for f in (tmp_path / "electrolyte").iterdir() if "part" in f.name] == []
+
+
+def test_an_interrupted_sampling_leaves_nothing(tmp_path, monkeypatch):
+    def broken(*arguments):
+        yield next(iter(sample(*arguments)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sognet.data.ions.sample", broken)
+    with pytest.raises(KeyboardInterrupt):
+        electrolyte(n_ions=8, n_frames=4, root=tmp_path)
+    assert list((tmp_path / "electrolyte").glob("*xyz*[!k]")) == []
 
 
 def test_ions_feel_coulomb_and_lennard_jones_forces():

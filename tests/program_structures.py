@@ -4,6 +4,7 @@ from pathlib import Path
 
 import dpdata
 import numpy as np
+from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.db import connect
 from structures import labelled_atoms

@@ -1,6 +1,7 @@
 """Data: files and published sets -> structures -> periodic graphs -> batches. Knows no model."""
 
 from sognet.data.aqueous import kf_water
+from sognet.data.by_hand import by_hand, sets_by_hand
 from sognet.data.datamodule import Stage, StructureDataModule
 from sognet.data.files import from_files
 from sognet.data.graph import build_graph
@@ -14,7 +15,9 @@ from sognet.data.stream import stream
 from sognet.data.structure import Keys, Structure
 from sognet.data.units import Units
 
-DATA_SETS = {f.__name__: f for f in (dimers, dipeptides, electrolyte, from_files, kf_water, mixture, stream, water)}
+DATA_SETS = {
+    f.__name__: f for f in (by_hand, dimers, dipeptides, electrolyte, from_files, kf_water, mixture, stream, water)
+}
 """Functions that a dataset group may name."""
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "StructureDataModule",
     "Units",
     "build_graph",
+    "by_hand",
     "cached_statistics",
     "dimers",
     "dipeptides",
@@ -36,6 +40,7 @@ __all__ = [
     "kf_water",
     "mixture",
     "read_structures",
+    "sets_by_hand",
     "statistics",
     "stream",
     "water",

@@ -16,6 +16,12 @@ from sognet.errors import InputError
 
 logger = logging.getLogger(__name__)
 REGISTRY = Path(__file__).with_name("registry.json")
+CITATIONS = {
+    "dimers": "K. Huguenin-Dumittan et al., J. Phys. Chem. Lett. 14, 9612 (2023)",
+    "dipeptides": "P. Eastman et al., Sci. Data 10, 11 (2023); D. S. King et al., Nat. Commun. 16, 8763 (2025)",
+    "water": "H. Wang, L. Zhang, J. Han, W. E, Comput. Phys. Commun. 228, 178 (2018)",
+}
+"""What to cite for a data set."""
 
 
 @cache
@@ -50,7 +56,8 @@ def fetch(name: str, root: str | Path | None = None, rows: Mapping[str, Mapping[
     by_hand = f"Fetch {row['url']} by hand and put it at {target}, or set paths.data or SOGNET_DATA to a folder with it"
     with made_once(target) as partial:
         if partial:
-            logger.info("downloading %s (%.1f MB, licence %s)", name, row["bytes"] / 1e6, row["license"])
+            cite = f", cite {CITATIONS[row['dataset']]}" if row.get("dataset") in CITATIONS else ""
+            logger.info("downloading %s (%.1f MB, licence %s%s)", name, row["bytes"] / 1e6, row["license"], cite)
             try:
                 pooch.retrieve(
                     row["url"],

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from sognet.data.published import PAIRS
-from sognet.data.registry import fetch, registry
+from sognet.data.registry import CITATIONS, fetch, registry
 from sognet.errors import InputError
 
 CONTENT = b"2\nProperties=species:S:1:pos:R:3\nNa 0 0 0\nCl 0 0 2.5\n"
@@ -91,6 +91,15 @@ def test_all_pairs_of_dimers_are_registered():
             assert entry["url"].startswith("https://")
             assert len(entry["sha256"]) == 64
             assert entry["license"]
+
+
+def test_every_registered_set_says_what_to_cite(server, tmp_path, caplog):
+    assert {entry["dataset"] for entry in registry().values()} == set(CITATIONS)
+    caplog.set_level("INFO")
+    rows = row(f"{server}/a.xyz")
+    rows["set/a.xyz"]["dataset"] = "dimers"
+    fetch("set/a.xyz", tmp_path, rows)
+    assert f"cite {CITATIONS['dimers']}" in caplog.text
 
 
 def test_mirror_is_read(reference_data):

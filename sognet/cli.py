@@ -81,6 +81,8 @@ COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {
 def main() -> None:
     """Run the command named by the first argument with the overrides that follow."""
     command = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if command == "data" and len(sys.argv) > 2:
+        command = f"data {sys.argv.pop(2)}"
     if command in ("-h", "--help", "help"):
         print(HELP)
         return
@@ -90,11 +92,9 @@ def main() -> None:
     if command == "runs":
         show_runs(Path(sys.argv[2] if len(sys.argv) > 2 else "outputs"))
         return
-    if command == "data":
-        command = " ".join(sys.argv[1:3])
     if command not in COMMANDS:
         sys.exit(f"sognet has no command {command!r}; there are {', '.join(COMMANDS)}, runs (see sognet --help)")
-    sys.argv = [sys.argv[0], *sys.argv[1 + len(command.split()) :]]
+    sys.argv = [sys.argv[0], *sys.argv[2:]]
     quieten()
     keep_freed_memory()
     sys.argv += [f"hydra.run.dir={a.removeprefix('resume=')}" for a in sys.argv if a.startswith("resume=")]

@@ -37,8 +37,10 @@ def run(config: DictConfig) -> None:
 
     Raises
     ------
-    InputError : the data cannot be read, or the folder not be written.
+    InputError : no folder, the data cannot be read, or the folder not be written.
     """
+    if config.folder is None:
+        raise InputError("sognet data prepare needs folder=<where to write>")
     folder = Path(config.folder).absolute()
     for fraction in ("val_fraction", "test_fraction"):
         if config.dataset.get(fraction, 0.0) is None:

@@ -1,4 +1,4 @@
-"""The command `sognet`: `sognet train`, `sognet evaluate` and `sognet data`, configured by Hydra."""
+"""The command `sognet`: train, evaluate, predict and prepare data, configured by Hydra."""
 
 import logging
 import os
@@ -23,7 +23,10 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
   sognet train experiment=dimers dataset.pair=CC       a published data set
   sognet train resume=outputs/default/<date>_<time>    continue a run that was interrupted
   sognet train -m model.long_range.n_gaussians=6,12    one run for each value
+  sognet train dataset.path=mine.xyz ensemble=4        a committee of four models
   sognet evaluate checkpoint=outputs/.../best.ckpt     errors, predictions and figures of a trained model
+  sognet evaluate checkpoint=[a.ckpt,b.ckpt]           a table that compares models; with committee=true, their mean
+  sognet predict checkpoint=a.ckpt path=new.xyz        energies and forces of structures without reference values
   sognet data inspect dataset=files dataset.path=...   what is in a data set, and what looks like a mistake
   sognet data prepare dataset.path=... folder=shards   for data larger than memory; train with dataset=stream
   sognet runs outputs/default                          table of finished runs, best first, and what differs
@@ -33,9 +36,10 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
 
 def run_train(config: DictConfig) -> float | None:
     """`sognet train`."""
+    from sognet.training.ensemble import n_members, run_ensemble
     from sognet.training.run import run
 
-    return run(config)
+    return run_ensemble(config) if n_members(config) > 1 else run(config)
 
 
 def run_evaluate(config: DictConfig) -> None:
@@ -43,6 +47,13 @@ def run_evaluate(config: DictConfig) -> None:
     from sognet.evaluation.run import evaluate
 
     evaluate(config)
+
+
+def run_predict(config: DictConfig) -> None:
+    """`sognet predict`."""
+    from sognet.evaluation.unlabelled import predict_file
+
+    predict_file(config)
 
 
 def run_inspect(config: DictConfig) -> None:
@@ -72,6 +83,7 @@ def show_runs(folder: Path) -> None:
 COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {
     "train": run_train,
     "evaluate": run_evaluate,
+    "predict": run_predict,
     "data inspect": run_inspect,
     "data prepare": run_prepare,
 }

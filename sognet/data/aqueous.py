@@ -19,6 +19,7 @@ from ase import Atoms, units
 from ase.io import write
 from rich.progress import track
 
+from sognet.data.cache import made_once
 from sognet.data.readers import read_structures
 from sognet.data.splits import Splits, split_off
 from sognet.errors import InputError
@@ -59,6 +60,7 @@ def kf_water(
     val_fraction: float = 0.1,
     test_fraction: float = 0.1,
     seed: int = 0,
+    val_seed: int | None = None,
     root: str | None = None,
 ) -> Splits:
     """Configurations of aqueous KF; generated once, then read from the cache.
@@ -73,6 +75,7 @@ def kf_water(
     n_frames : configurations.
     val_fraction, test_fraction : of the configurations, drawn at random.
     seed : of the initial configurations, the thermostat and the split.
+    val_seed : of another draw of the validation structures, with the same test structures.
     root : folder of the cache; by default the user's cache.
 
     Raises
@@ -87,22 +90,21 @@ def kf_water(
     n_pairs = [round(c * n_water * VOLUME_OF_WATER * MOLAR) for c in concentrations]
     settings = {"n_water": n_water, "n_pairs": n_pairs, "interface": interface, "n_frames": n_frames, "seed": seed}
     path = _cached(settings, root)
-    if not path.is_file():
-        if find_spec("openmm") is None:
-            raise InputError("dataset=kf_water is sampled with OpenMM: pip install 'sognet[generate]'")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shares = np.diff(np.linspace(0, n_frames, len(n_pairs) + 1).round().astype(int))
-        frames = (
-            frame
-            for number, (pairs, share) in enumerate(zip(n_pairs, shares, strict=True))
-            for frame in sample(n_water, pairs, interface, int(share), seed + 1000 * number)
-        )
-        shown = track(frames, description="sampling aqueous KF", total=n_frames, transient=True)
-        partial = path.with_suffix(f".{np.random.default_rng().integers(1 << 40):x}.part")
-        write(partial, list(shown), format="extxyz")
-        partial.replace(path)
-        logger.info("sampled %d configurations of aqueous KF, kept in %s", n_frames, path)
-    return Splits("kf_water", *split_off(read_structures(path), val_fraction, test_fraction, seed))
+    if not path.is_file() and find_spec("openmm") is None:
+        raise InputError("dataset=kf_water is sampled with OpenMM: pip install 'sognet[generate]'")
+    with made_once(path) as partial:
+        if partial:
+            frames = _all_frames(n_water, n_pairs, interface, n_frames, seed)
+            shown = track(frames, description="sampling aqueous KF", total=n_frames, transient=True)
+            write(partial, list(shown), format="extxyz")
+            logger.info("sampled %d configurations of aqueous KF, kept in %s", n_frames, path)
+    return Splits("kf_water", *split_off(read_structures(path), val_fraction, test_fraction, seed, val_seed))
+
+
+def _all_frames(n_water: int, n_pairs: Sequence[int], interface: bool, n_frames: int, seed: int) -> Iterator[Atoms]:
+    shares = np.diff(np.linspace(0, n_frames, len(n_pairs) + 1).round().astype(int))
+    for number, (pairs, share) in enumerate(zip(n_pairs, shares, strict=True)):
+        yield from sample(n_water, pairs, interface, int(share), seed + 1000 * number)
 
 
 def sample(n_water: int, n_pairs: int, interface: bool, n_frames: int, seed: int) -> Iterator[Atoms]:

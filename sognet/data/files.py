@@ -23,6 +23,7 @@ def from_files(
     val_fraction: float = 0.1,
     test_fraction: float = 0.1,
     seed: int = 0,
+    val_seed: int | None = None,
     format: str | None = None,
     energy_key: str | None = "energy",
     forces_key: str | None = "forces",
@@ -42,6 +43,7 @@ def from_files(
         of iter_structures; ASE's `file.xyz@:800` selects frames.
     val_fraction, test_fraction : parts of `path` to split off where there is no `val_path` or `test_path`.
     seed : of the random split.
+    val_seed : of another draw of the validation structures, with the same test structures.
     format : ASE's name of the format, `cp2k-output` or `deepmd-hdf5`; by default guessed.
     energy_key, forces_key, stress_key, charge_key : names of the reference values; null: do not read.
     energy_unit, length_unit, force_unit, stress_unit : see Units.
@@ -62,6 +64,7 @@ def from_files(
         0.0 if val_path else val_fraction,
         0.0 if test_path else test_fraction,
         seed,
+        val_seed,
     )
     if val_path:
         val = read_structures(val_path, keys, format, units, skipped)

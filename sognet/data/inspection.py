@@ -17,7 +17,7 @@ from rich.table import Table
 from vesin import NeighborList
 
 from sognet.data.duplicates import duplicates
-from sognet.data.splits import Splits
+from sognet.data.splits import Splits, fill_fractions
 from sognet.data.structure import Structure
 from sognet.data.suspicions import suspicions
 
@@ -34,9 +34,7 @@ def run(config: DictConfig) -> None:
             config.dataset.skip_invalid = True  # what cannot be used is listed, not raised
         for source in (config.dataset.get("sources") or {}).values():
             source.skip_invalid = True
-        for fraction in ("val_fraction", "test_fraction"):
-            if fraction in config.dataset and config.dataset[fraction] is None:
-                config.dataset[fraction] = 0.1
+        fill_fractions(config.dataset)
     found = inspect(instantiate(config.dataset))
     folder = Path(config.folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)

@@ -96,6 +96,7 @@ def electrolyte(
     val_fraction: float = 0.1,
     test_fraction: float = 0.1,
     seed: int = 0,
+    val_seed: int | None = None,
     root: str | None = None,
 ) -> Splits:
     """Configurations of ions in a cubic periodic box; generated once, then read from the cache.
@@ -108,6 +109,7 @@ def electrolyte(
     n_frames : configurations.
     val_fraction, test_fraction : of the configurations, drawn at random.
     seed : of the initial configuration, the thermostat and the split.
+    val_seed : of another draw of the validation structures, with the same test structures.
     root : folder of the cache; by default the user's cache.
 
     Raises
@@ -130,7 +132,8 @@ def electrolyte(
             )
             write(partial, list(frames), format="extxyz")
             logger.info("sampled %d configurations of %d ions, kept in %s", n_frames, n_ions, path)
-    return Splits(f"electrolyte-{interaction}", *split_off(read_structures(path), val_fraction, test_fraction, seed))
+    parts = split_off(read_structures(path), val_fraction, test_fraction, seed, val_seed)
+    return Splits(f"electrolyte-{interaction}", *parts)
 
 
 def sample(interaction: str, n_ions: int, concentration: float, n_frames: int, seed: int) -> Iterable[Atoms]:

@@ -25,7 +25,7 @@ from rich.progress import track
 from sognet.data.contents import Contents, counted
 from sognet.data.graph import build_graph
 from sognet.data.shards import digest, digest_of, table, write_shard
-from sognet.data.splits import Splits
+from sognet.data.splits import Splits, fill_fractions
 from sognet.data.statistics import statistics
 from sognet.data.stream import FORMAT, INDEX, sizes_file
 from sognet.data.structure import Structure
@@ -42,9 +42,7 @@ def run(config: DictConfig) -> None:
     if config.folder is None:
         raise InputError("sognet data prepare needs folder=<where to write>")
     folder = Path(config.folder).absolute()
-    for fraction in ("val_fraction", "test_fraction"):
-        if config.dataset.get(fraction, 0.0) is None:
-            config.dataset[fraction] = 0.1
+    fill_fractions(config.dataset)
     prepare(instantiate(config.dataset), folder, config.cutoff, config.shard_atoms, config.block_atoms)
     index = json.loads((folder / INDEX).read_text())
     sizes = ", ".join(f"{split['structures']} {name}" for name, split in index["splits"].items())

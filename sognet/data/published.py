@@ -19,6 +19,7 @@ def dimers(
     val_fraction: float = 0.0,
     test_fraction: float = 0.1,
     seed: int = 0,
+    val_seed: int | None = None,
     root: str | None = None,
 ) -> Splits:
     """Dimers of charged, polar and apolar molecules at 13 separations in a 30 Å cell (BioFragment database, HSE06).
@@ -30,7 +31,7 @@ def dimers(
     ----------
     pair : CC, CP, PP, CA, PA or AA.
     split : "random" (by fractions of the 13) or "extrapolate" (train on the 10 near, test on the 3 far).
-    val_fraction, test_fraction, seed : of the random split.
+    val_fraction, test_fraction, seed, val_seed : of the random split, see split_off.
     root : see registry.fetch.
     """
     if pair not in PAIRS:
@@ -42,7 +43,7 @@ def dimers(
         return Splits(f"dimers-{pair}", train=near, test=far)
     if split != "random":
         raise InputError(f"dataset.split must be random or extrapolate, got {split!r}")
-    return Splits(f"dimers-{pair}", *split_off(near + far, val_fraction, test_fraction, seed))
+    return Splits(f"dimers-{pair}", *split_off(near + far, val_fraction, test_fraction, seed, val_seed))
 
 
 def dipeptides(splits: Sequence[str] = ("train", "val", "test"), root: str | None = None) -> Splits:
@@ -60,9 +61,15 @@ def dipeptides(splits: Sequence[str] = ("train", "val", "test"), root: str | Non
     return Splits("dipeptides", **parts)
 
 
-def water(val_fraction: float = 0.1, test_fraction: float = 0.1, seed: int = 0, root: str | None = None) -> Splits:
+def water(
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    seed: int = 0,
+    val_seed: int | None = None,
+    root: str | None = None,
+) -> Splits:
     """Liquid water, 64 molecules in a 12.44 Å cell: the 320 frames of DeePMD-kit's example, split at random."""
     files = [fetch(n, root) for n, row in registry().items() if row["dataset"] == "water" and row["split"] == "train"]
     systems = sorted({Path(f).parent for f in files if f.name == "type.raw"})
     structures = [s for system in systems for s in read_structures(system)]
-    return Splits("water", *split_off(structures, val_fraction, test_fraction, seed))
+    return Splits("water", *split_off(structures, val_fraction, test_fraction, seed, val_seed))

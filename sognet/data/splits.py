@@ -1,7 +1,8 @@
 """Training, validation and test structures of a data set."""
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -31,10 +32,19 @@ class Splits:
         return ((k, s) for k in ("train", "val", "test") if (s := getattr(self, k)))
 
 
+def fill_fractions(dataset: MutableMapping[str, Any]) -> None:
+    """Split off a tenth where the settings of a data set leave it open."""
+    for fraction in ("val_fraction", "test_fraction"):
+        if dataset.get(fraction, 0.0) is None:
+            dataset[fraction] = 0.1
+
+
 def split_off(
-    structures: list[Structure], val_fraction: float, test_fraction: float, seed: int
+    structures: list[Structure], val_fraction: float, test_fraction: float, seed: int, val_seed: int | None = None
 ) -> tuple[list[Structure], list[Structure], list[Structure]]:
     """Random training, validation and test parts, each in the order of the input; fractions are rounded to numbers.
+
+    With `val_seed` the validation part is drawn anew from what the test part, which does not change, leaves.
 
     Raises
     ------
@@ -52,6 +62,10 @@ def split_off(
             "lower dataset.val_fraction or dataset.test_fraction, or give more structures"
         )
     order = np.random.default_rng(seed).permutation(n)
+    if val_seed is not None:
+        test = order[n_val : n_val + n_test]
+        rest = np.random.default_rng(val_seed).permutation(np.setdiff1d(order, test))
+        order = np.concatenate([rest[:n_val], test, rest[n_val:]])
     parts = np.sort(order[n_val + n_test :]), np.sort(order[:n_val]), np.sort(order[n_val : n_val + n_test])
     return tuple([structures[i] for i in part] for part in parts)
 

@@ -1,44 +1,69 @@
-"""Errors by split, element and configuration type, as a table."""
+"""Errors by split, configuration type, source file, composition and element, as a table."""
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
+from ase.formula import Formula
 
+from sognet.data import Structure
 from sognet.evaluation.predictions import Prediction, errors
+from sognet.evaluation.tables import write_table
 
 CONFIGURATION_TYPE = "config_type"
 """Key under which files say what kind of structure a frame is."""
 
-COLUMNS = ("split", "group", "n_structures", "n_atoms", "energy_rmse", "energy_mae", "force_rmse", "force_mae")
+COLUMNS = (
+    *("split", "group", "n_structures", "n_atoms"),
+    *("energy_rmse", "energy_mae", "force_rmse", "force_mae", "stress_rmse", "stress_mae"),
+)
 
 
 def breakdown(by_split: Mapping[str, Sequence[Prediction]]) -> list[dict[str, Any]]:
-    """A row of errors (meV/atom, meV/Å) for each split as a whole, each configuration type and each element in it."""
+    """A row of errors (meV/atom, meV/Å, meV/Å³) for each split as a whole, for each configuration type, source file and
+    composition in it, where there are several, and for each element.
+    """
     rows = []
     everything = {"all": [p for members in by_split.values() for p in members]}
+    groupings = {CONFIGURATION_TYPE: configuration_type, "source": source_file, "formula": formula}
     for split, members in (dict(by_split) | everything).items():
         rows.append({"split": split, "group": "all", **errors(members)})
-        types = sorted({str(p.structure.info.get(CONFIGURATION_TYPE, "")) for p in members} - {""})
-        for name in types:
-            of_type = [p for p in members if str(p.structure.info.get(CONFIGURATION_TYPE, "")) == name]
-            rows.append({"split": split, "group": f"{CONFIGURATION_TYPE}={name}", **errors(of_type)})
+        for name, group_of in groupings.items():
+            rows += [{"split": split, **row} for row in _by_group(members, name, group_of)]
         rows += [{"split": split, **row} for row in _by_element(members)]
     return rows
 
 
 def write_breakdown(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Write `errors.csv` and `errors.md`."""
-    with (folder / "errors.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
-    lines = [COLUMNS, ["---"] * 2 + ["---:"] * (len(COLUMNS) - 2)]
-    lines += [[_cell(row.get(name)) for name in COLUMNS] for row in rows]
-    (folder / "errors.md").write_text("".join(f"| {' | '.join(line)} |\n" for line in lines))
+    """Write `errors.csv`, `errors.md` and `errors.json`."""
+    write_table(rows, COLUMNS, folder / "errors")
+
+
+def configuration_type(structure: Structure) -> str:
+    """What the file says of the kind of structure; empty where it says nothing."""
+    return str(structure.info.get(CONFIGURATION_TYPE, ""))
+
+
+def source_file(structure: Structure) -> str:
+    """File or folder that a structure was read from."""
+    return structure.source.rpartition(", frame ")[0]
+
+
+def formula(structure: Structure) -> str:
+    """Chemical formula in Hill's order."""
+    return Formula.from_list([chemical_symbols[z] for z in structure.numbers]).format("hill")
+
+
+def _by_group(members: Sequence[Prediction], name: str, group_of: Callable[[Structure], str]) -> list[dict[str, Any]]:
+    """Errors of the structures of each group; none where all are of the same group that needs no mention."""
+    groups: dict[str, list[Prediction]] = {}
+    for prediction in members:
+        groups.setdefault(group_of(prediction.structure), []).append(prediction)
+    if name != CONFIGURATION_TYPE and len(groups) == 1:
+        return []
+    return [{"group": f"{name}={group}", **errors(groups[group])} for group in sorted(groups) if group]
 
 
 def _by_element(members: Sequence[Prediction]) -> list[dict[str, Any]]:
@@ -60,7 +85,3 @@ def _by_element(members: Sequence[Prediction]) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,6 @@
-"""Figures of a run: parity of energies and forces, and the learned kernel in real and Fourier space."""
+"""Figures of a run: parity of energies and forces, the learned kernel in real and Fourier space, and the calibration of
+a committee.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,6 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
+from sognet.evaluation.calibration import binned, calibration, energy_pairs, force_pairs
 from sognet.evaluation.kernel import constrained_kernel, fitted_decay
 from sognet.evaluation.predictions import Prediction
 from sognet.long_range import COULOMB_CONSTANT, SumOfGaussians
@@ -74,6 +77,36 @@ def _log_grid(low: float, high: float) -> torch.Tensor:
     return torch.logspace(math.log10(low), math.log10(high), 300, dtype=torch.float64)
 
 
+def calibration_figure(predictions: Mapping[str, Sequence[Prediction]]) -> Figure:
+    """Root mean square error against deviation of a committee, in bins, over the single structures and atoms, by split.
+
+    On the diagonal the deviation is as large as the error; the dashed line is the scale factor of the last split.
+    """
+    figure = Figure(figsize=(8.5, 4.2), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for axes, pairs, unit in zip(
+        panels, (energy_pairs, force_pairs), ("energy / meV per atom", "force / meV Å$^{-1}$"), strict=True
+    ):
+        found = {split: pairs(members) for split, members in predictions.items()}
+        for split, (deviation, error) in found.items():
+            _scatter(
+                axes, np.stack([deviation, error], 1)[(deviation > 0) & (error > 0)], split, alpha=0.15, label=None
+            )
+        for split, (deviation, error) in found.items():
+            color = COLORS.get(split)
+            axes.plot(*binned(deviation, error).T, "o", color=color, markeredgecolor="k", label=split)
+            scaled = calibration(deviation, error)
+        axes.set(xscale="log", yscale="log", xlabel=f"deviation of the {unit}", ylabel=f"error of the {unit}")
+        axes.autoscale(False)
+        axes.axline((1, 1), (10, 10), color="k", lw=0.8, zorder=0)
+        if scaled is not None and scaled.scale > 0:
+            line = {"color": color, "ls": "--", "lw": 0.8, "label": f"{scaled.scale:.2g} × deviation"}
+            axes.axline((1, scaled.scale), (10, 10 * scaled.scale), **line)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False)
+    return figure
+
+
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG and return where."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,10 +114,11 @@ def save_figure(figure: Figure, path: Path) -> Path:
     return path
 
 
-def _scatter(axes, pairs: np.ndarray, split: str) -> None:
+def _scatter(axes, pairs: np.ndarray, split: str, **style) -> None:
     if len(pairs) > 20_000:
         pairs = pairs[np.random.default_rng(0).choice(len(pairs), 20_000, replace=False)]
-    axes.plot(*pairs.T, ".", ms=4, alpha=0.6, color=COLORS.get(split), label=split, rasterized=True)
+    style = {"alpha": 0.6, "label": split} | style
+    axes.plot(*pairs.T, ".", ms=4, color=COLORS.get(split), rasterized=True, **style)
 
 
 def _diagonal(axes, xlabel: str, ylabel: str) -> None:

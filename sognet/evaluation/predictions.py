@@ -1,59 +1,96 @@
 """Predictions of a model for structures, their errors against the reference, and files of both."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.io import write
+from ase.spacegroup import Spacegroup
 from rich.progress import track
 from torch.utils.data import DataLoader
 from torch_geometric.data import Batch
 
 from sognet.data.datamodule import GraphDataset
+from sognet.data.splits import Splits
 from sognet.data.structure import Structure
 from sognet.errors import InputError
 from sognet.model import SOGNet
 
+PARTS_OF_THE_REFERENCE = ("free_energy", "energies", "stresses")
+"""Results that ASE would take for predicted ones if they kept their names in a file of predictions."""
+
 
 @dataclass
 class Prediction:
-    """What a model gives for one structure; eV, eV/Å, eV/Å³."""
+    """What a model, or the mean of a committee, gives for one structure; eV, eV/Å, eV/Å³."""
 
     structure: Structure
     energy: float
     energy_short_range: float
     energy_long_range: float
-    latent: np.ndarray  # (N, P)
+    latent: np.ndarray  # (N, P); of a committee: of one member after the other, (N, Σ P)
     forces: np.ndarray | None = None  # (N, 3)
     stress: np.ndarray | None = None  # (3, 3)
+    energy_deviation: float | None = None  # of a committee, see sognet.model.committee
+    forces_deviation: np.ndarray | None = None  # (N,)
 
     def to_atoms(self) -> Atoms:
-        """ASE structure with the prediction, the reference under `reference_energy` and `reference_forces`, and what
-        else the structure carried per structure or atom.
+        """ASE structure with the prediction, the reference under `reference_energy`, `reference_forces` and
+        `reference_stress`, and what else the structure carried per structure or atom, where extended XYZ can hold it.
         """
         s = self.structure
         atoms = Atoms(numbers=s.numbers, positions=s.positions, cell=s.cell, pbc=s.pbc)
-        atoms.info.update(
-            {k: v for k, v in s.info.items() if isinstance(v, str | int | float | np.number | np.ndarray)}
-        )
-        atoms.arrays.update({k: v for k, v in s.arrays.items() if v.dtype.kind in "biufU"})
-        atoms.info.update(
-            energy=self.energy, energy_short_range=self.energy_short_range, energy_long_range=self.energy_long_range
-        )
-        if s.energy is not None:
-            atoms.info["reference_energy"] = s.energy
-        if self.forces is not None:
-            atoms.arrays["forces"] = self.forces
-        if s.forces is not None:
-            atoms.arrays["reference_forces"] = s.forces
-        if self.stress is not None and s.pbc.all():
-            atoms.info["stress"] = self.stress
-        if self.latent.shape[1]:
-            atoms.arrays["latent"] = self.latent
+        for name, value in (s.info | s.arrays).items():
+            kept = f"reference_{name}" if name in PARTS_OF_THE_REFERENCE else name
+            if name in s.arrays and (column := _as_column(value)) is not None:
+                atoms.arrays[kept] = column
+            elif name in s.info and _fits_into_a_comment(value):
+                atoms.info[kept] = value
+        references = {"energy": s.energy, "stress": s.stress}
+        values = {
+            "energy": self.energy,
+            "energy_short_range": self.energy_short_range,
+            "energy_long_range": self.energy_long_range,
+            "energy_deviation": self.energy_deviation,
+            "stress": self.stress if s.pbc.all() else None,
+        } | {f"reference_{name}": value for name, value in references.items()}
+        columns = {
+            "forces": self.forces,
+            "forces_deviation": self.forces_deviation,
+            "latent": self.latent if self.latent.shape[1] else None,
+            "reference_forces": s.forces,
+        }
+        atoms.info.update({name: value for name, value in values.items() if value is not None})
+        atoms.arrays.update({name: value for name, value in columns.items() if value is not None})
         return atoms
+
+
+def _as_column(values: np.ndarray) -> np.ndarray | None:
+    """Values per atom as extended XYZ can hold them; None where it cannot."""
+    if values.ndim > 2:
+        return None
+    if values.dtype.kind == "O" and all(isinstance(v, str) for v in values.flat):
+        return values.astype(str)
+    if values.dtype.kind == "u":
+        return values.astype(np.int64)
+    return values if values.dtype.kind in "bifU" else None
+
+
+def _fits_into_a_comment(value: Any) -> bool:
+    """Whether the comment line of extended XYZ can hold a value."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "biufU"
+    if isinstance(value, str | bool | int | float | np.number | np.bool_ | Spacegroup):
+        return True
+    try:
+        return value is not None and bool(json.dumps(value))
+    except (TypeError, ValueError):
+        return False
 
 
 def predict(
@@ -94,6 +131,13 @@ def predict(
     model.train(was_training)
 
 
+def predict_splits(
+    model: SOGNet, splits: Splits, batch_size: int = 16, stress: bool = False, progress: bool = False
+) -> dict[str, list[Prediction]]:
+    """Predictions for every split of a data set."""
+    return {s: list(predict(model, members, batch_size, stress=stress, progress=progress)) for s, members in splits}
+
+
 def check_species(model: SOGNet, structures: Sequence[Structure]) -> None:
     """Raise an InputError, naming the structure, where a structure has an element that the model does not know."""
     known = set(model.species)
@@ -126,6 +170,12 @@ def errors(predictions: Sequence[Prediction]) -> dict[str, float]:
             result[f"{target}_rmse"] = float(np.sqrt(np.square(difference).mean()))
             result[f"{target}_mae"] = float(np.abs(difference).mean())
     return result
+
+
+def split_errors(by_split: Mapping[str, Sequence[Prediction]]) -> dict[str, dict[str, float]]:
+    """Errors per split and for `all`."""
+    together = [p for members in by_split.values() for p in members]
+    return {split: errors(members) for split, members in by_split.items()} | {"all": errors(together)}
 
 
 def write_predictions(path: str | Path, predictions: Sequence[Prediction], splits: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from sognet.data.splits import Splits
 from sognet.evaluation.breakdown import breakdown, write_breakdown
 from sognet.evaluation.figures import kernel_figure, parity_figure, save_figure
 from sognet.evaluation.kernel import fitted_decay
-from sognet.evaluation.predictions import Prediction, errors, predict, write_predictions
+from sognet.evaluation.predictions import Prediction, predict_splits, split_errors, write_predictions
 from sognet.model import SOGNet
 
 PACKAGES = ("sognet", "torch", "lightning", "finufft", "pytorch-finufft", "torch-geometric", "ase", "vesin")
@@ -23,24 +23,20 @@ PACKAGES = ("sognet", "torch", "lightning", "finufft", "pytorch-finufft", "torch
 def report(
     model: SOGNet, splits: Splits, folder: Path, batch_size: int = 16, stress: bool = False, progress: bool = False
 ) -> dict[str, Any]:
-    """Evaluate a model on every split; write `predictions.extxyz`, `errors.csv`, `errors.md` and
-    `figures/`; return what goes into `summary.json`.
+    """Evaluate a model on every split; write `predictions.extxyz`, `errors.csv`, `.md` and `.json`, and `figures/`;
+    return what goes into `summary.json`.
 
     The summary has the errors per split and for `all`, the number of parameters, the learned decay of the long-range
     kernel and the versions of the packages.
     """
-    by_split: dict[str, list[Prediction]] = {}
-    for split, structures in splits:
-        by_split[split] = list(predict(model, structures, batch_size, stress=stress, progress=progress))
+    by_split = predict_splits(model, splits, batch_size, stress, progress)
     together = [p for members in by_split.values() for p in members]
     labels = [split for split, members in by_split.items() for _ in members]
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / "predictions.extxyz", together, labels)
     write_breakdown(breakdown(by_split), folder)
     figures = {"parity": save_figure(parity_figure(by_split), folder / "figures" / "parity.png")}
-    summary: dict[str, Any] = {split: errors(members) for split, members in by_split.items()} | {
-        "all": errors(together)
-    }
+    summary: dict[str, Any] = split_errors(by_split)
     if model.long_range is not None:
         kernel = model.long_range.kernel
         box = box_length(splits)
@@ -51,8 +47,13 @@ def report(
         summary["long_range_energy_share"] = long_range_energy_share(together)
     summary["parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
     summary["figures"] = {name: str(path) for name, path in figures.items()}
-    summary["versions"] = {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}}
+    summary["versions"] = versions()
     return summary
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide about numbers."""
+    return {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}}
 
 
 def long_range_energy_share(predictions: list[Prediction]) -> float:

@@ -18,6 +18,7 @@ from torch_geometric.data import Batch
 
 from sognet.data import Splits, Stage, StructureDataModule, build_graph, cached_statistics
 from sognet.data.contents import contents
+from sognet.data.splits import fill_fractions
 from sognet.errors import InputError
 from sognet.evaluation.report import box_length, print_summary, report, write_summary
 from sognet.model import SOGNet, load_model
@@ -56,9 +57,7 @@ def run(config: DictConfig) -> float | None:
     config.folder = str(folder)
     if config.batch.stages:
         config.trainer.max_epochs = sum(stage.epochs for stage in config.batch.stages)
-    for fraction in ("val_fraction", "test_fraction"):
-        if config.dataset.get(fraction, 0.0) is None:
-            config.dataset[fraction] = 0.1
+    fill_fractions(config.dataset)
     if global_rank() == 0:
         try:
             (folder / "checkpoints").mkdir(parents=True)
@@ -91,16 +90,26 @@ def resumed_configuration(folder: Path, overrides: Sequence[str]) -> DictConfig:
     """
     if not (folder / "checkpoints" / LAST).is_file():
         raise InputError(f"resume={folder}: no run with a checkpoint {LAST} to continue")
-    config = OmegaConf.load(folder / "config.yaml")
+    config = overridden(OmegaConf.load(folder / "config.yaml"), overrides, folder)
+    config.folder = str(folder)
+    if global_rank() == 0:
+        OmegaConf.save(config, folder / "config.yaml")
+    return config
+
+
+def overridden(config: DictConfig, overrides: Sequence[str], folder: Path) -> DictConfig:
+    """Configuration of the run in a folder with the values `name=value`, but that of `resume`.
+
+    Raises
+    ------
+    InputError : a value that it does not have.
+    """
     for name, _, value in (o.partition("=") for o in overrides):
         if name == "resume":
             continue
         if isinstance(OmegaConf.select(config, name, default=config), DictConfig):
             raise InputError(f"{name}: not a single value of the run in {folder}; a resumed run keeps its groups")
         OmegaConf.update(config, name, yaml.safe_load(value))
-    config.folder = str(folder)
-    if global_rank() == 0:
-        OmegaConf.save(config, folder / "config.yaml")
     return config
 
 
@@ -161,6 +170,8 @@ def train(config: DictConfig) -> float | None:
             for name, path in summary["figures"].items():
                 run_logger.log_image(f"figures/{name}", [path])
         run_logger.finalize("success")
+        if isinstance(run_logger, WandbLogger):
+            run_logger.experiment.finish()  # the next run of a sweep or an ensemble is one of its own
     print_summary(summary, f"{splits.name}: {summary['epochs']} epochs in {seconds:.0f} s")
     print(f"everything is in {folder}")
     selected = summary["val" if splits.val else "train"]

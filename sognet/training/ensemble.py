@@ -1,0 +1,155 @@
+"""`sognet train ensemble=4`: the members of a committee, trained one after the other, and the report on them together.
+
+Each member is a run of its own in `member_<number>` of the run folder, with its own seed and, where the data set draws
+its validation structures at random, its own draw of them; the test structures are the same for all.
+"""
+
+import copy
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from sognet.data import Splits, statistics
+from sognet.data.splits import fill_fractions
+from sognet.errors import InputError
+from sognet.evaluation.committee import print_committee, report_committee
+from sognet.evaluation.predictions import predict_splits
+from sognet.evaluation.report import write_summary
+from sognet.evaluation.run import shared_splits, trained_configuration
+from sognet.model import load_committee
+from sognet.training.processes import global_rank
+from sognet.training.run import BEST, LAST, overridden, resumed_configuration, run, train
+
+logger = logging.getLogger(__name__)
+
+
+def n_members(config: DictConfig) -> int:
+    """Members of the run that a configuration describes, or that it resumes; more where `ensemble` asks for more."""
+    saved = Path(config.resume or "") / "config.yaml"
+    if config.resume and saved.is_file():
+        return max(config.ensemble, OmegaConf.load(saved).get("ensemble", 1))
+    return config.ensemble
+
+
+def run_ensemble(config: DictConfig) -> float | None:
+    """Train the members that are not finished and report on the committee; returns what sweeps minimise, on rank 0:
+    the mean over members of the force RMSE (meV/Å) on their validation structures.
+
+    The run folder gets the members' folders and what sognet.evaluation.committee writes.
+
+    Raises
+    ------
+    InputError : the folder already holds a run, or `resume` names no ensemble.
+    """
+    overrides: Sequence[str] = ()
+    if config.resume:
+        overrides = [o for o in HydraConfig.get().overrides.task if o.partition("=")[0] not in ("resume", "ensemble")]
+        config = resumed_ensemble(config, overrides)
+    else:
+        config = new_ensemble(config)
+    folder = Path(config.folder)
+    if global_rank() == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(config, folder / "config.yaml")
+    for number in range(config.ensemble):
+        train_member(member_configuration(config, number), overrides)
+    return None if global_rank() else report_members(config)
+
+
+def new_ensemble(config: DictConfig) -> DictConfig:
+    """Configuration of an ensemble, in which all members know the elements of all structures.
+
+    A member's training structures may lack one that those of the others have.
+    """
+    config = copy.deepcopy(config)
+    config.folder = str(Path(config.folder).absolute())
+    if (Path(config.folder) / "config.yaml").is_file():
+        raise InputError(f"{config.folder} already holds a run; wait a second or choose another hydra.run.dir")
+    if config.model.short_range.species is None:
+        fill_fractions(config.dataset)
+        splits: Splits = instantiate(config.dataset)
+        config.model.short_range.species = statistics(splits.train + splits.val).species
+    return config
+
+
+def resumed_ensemble(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Configuration of the ensemble in a folder, with the values that the command line gives.
+
+    Raises
+    ------
+    InputError : there is none, or a value that it does not have.
+    """
+    folder = Path(config.resume).absolute()
+    saved = folder / "config.yaml"
+    if not saved.is_file() or OmegaConf.load(saved).get("ensemble", 1) < 2:
+        raise InputError(f"resume={folder}: no ensemble to continue")
+    resumed = overridden(OmegaConf.load(saved), overrides, folder)
+    resumed.ensemble = n_members(config)
+    resumed.folder = str(folder)
+    return resumed
+
+
+def member_configuration(config: DictConfig, number: int) -> DictConfig:
+    """Configuration of a member's run: another seed, and another draw of the validation structures where there is one
+    to draw.
+    """
+    member = copy.deepcopy(config)
+    member.ensemble = 1
+    member.folder = str(Path(config.folder) / f"member_{number}")
+    member.seed = config.seed + number
+    dataset = member.dataset
+    if "val_seed" in dataset and dataset.val_fraction != 0 and not dataset.get("val_path"):
+        first = dataset.seed if dataset.val_seed is None else dataset.val_seed
+        dataset.val_seed = first + number
+    return member
+
+
+def train_member(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Train a member: not at all where it is finished, on from its last checkpoint where it has one, else anew.
+
+    Parameters
+    ----------
+    config : of the member.
+    overrides : values that the command line gives to members that are resumed.
+    """
+    folder = Path(config.folder)
+    if (folder / "summary.json").is_file():
+        logger.info("%s is finished", folder.name)
+        return
+    logger.info("training %s", folder.name)
+    if (folder / "checkpoints" / LAST).is_file():
+        train(resumed_configuration(folder, overrides))
+    else:
+        if global_rank() == 0 and folder.is_dir():
+            shutil.rmtree(folder)  # of a member that was interrupted before its first checkpoint
+        run(config)
+
+
+def report_members(config: DictConfig) -> float:
+    """Evaluate the committee, write its report and print it; returns the mean validation error of the members."""
+    folder = Path(config.folder)
+    names = [f"member_{number}" for number in range(config.ensemble)]
+    checkpoints = [next(f for n in (BEST, LAST) if (f := folder / m / "checkpoints" / n).is_file()) for m in names]
+    on_cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    models = load_committee(checkpoints, "cpu" if on_cpu else "cuda")
+    splits = shared_splits([trained_configuration(file).get("dataset") for file in checkpoints], checkpoints)
+    predictions = {
+        name: predict_splits(model, splits, config.batch.eval_batch_size, config.loss.stress > 0)
+        for name, model in zip(names, models, strict=True)
+    }
+    runs: list[dict[str, Any]] = [json.loads((folder / name / "summary.json").read_text()) for name in names]
+    summary = report_committee(predictions, folder)
+    summary |= {"seconds": round(sum(r["seconds"] for r in runs), 1), "checkpoint": [str(file) for file in checkpoints]}
+    write_summary(summary, folder / "summary.json")
+    print_committee(summary, splits.name)
+    print(f"everything is in {folder}")
+    selected = [r.get("val", r["train"]) for r in runs]
+    return sum(s.get("force_rmse", s.get("energy_rmse")) for s in selected) / len(selected)

@@ -1,5 +1,8 @@
 """Structures and models for tests."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import torch
 from ase import Atoms
@@ -8,6 +11,7 @@ from torch_geometric.data import Batch, Data
 from sognet import SOGNet
 from sognet.data import Keys, Structure, build_graph
 from sognet.long_range import FourierConvolution, SumOfGaussians
+from sognet.model.checkpoint import model_entry
 from sognet.short_range import DeepPotential
 
 TRICLINIC = np.array([[7.0, 0.0, 0.0], [1.2, 6.5, 0.0], [-0.7, 0.9, 7.5]])
@@ -44,15 +48,32 @@ def batch_of(*structures: Atoms, cutoff: float = 4.0) -> Batch:
     return Batch.from_data_list([graph_of(a, cutoff) for a in structures])
 
 
-def deep_potential(cutoff: float = 4.0, **settings) -> DeepPotential:
+def deep_potential(cutoff: float = 4.0, species: Sequence[str] = ("Na", "Cl"), **settings) -> DeepPotential:
     """Small descriptor with core and shell."""
     settings = {"core_embedding": (4, 8), "shell_embedding": (4, 8), "n_axis": 3} | settings
-    return DeepPotential(["Na", "Cl"], cutoff, **settings)
+    return DeepPotential(species, cutoff, **settings)
 
 
-def small_model(cutoff: float = 4.0, n_latent: int = 2, method: str = "auto", **settings) -> SOGNet:
+def small_model(
+    cutoff: float = 4.0,
+    n_latent: int = 2,
+    method: str = "auto",
+    seed: int = 1,
+    species: Sequence[str] = ("Na", "Cl"),
+    **settings,
+) -> SOGNet:
     """Small untrained model whose long-range energy is of the order of the short-range one."""
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     kernel = SumOfGaussians.power_law(1.0, cutoff, n_gaussians=4)
     layer = FourierConvolution(kernel, method=method, tolerance=1e-9)
-    return SOGNet(deep_potential(cutoff), layer, n_latent=n_latent, **settings)
+    return SOGNet(deep_potential(cutoff, species), layer, n_latent=n_latent, **settings)
+
+
+def saved_model(path: Path, **settings) -> Path:
+    """Checkpoint of a small model."""
+    model = small_model(**settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(
+        {"sognet": model_entry(model), "state_dict": {f"model.{k}": v for k, v in model.state_dict().items()}}, path
+    )
+    return path

@@ -243,6 +243,32 @@ def test_sweep_of_distributed_runs_has_one_folder_per_run(data, tmp_path):
     assert "no finished runs" in sognet("runs", tmp_path / "nowhere", fails=True)
 
 
+def test_ensembles_in_a_sweep_are_resumed_and_evaluated(data, tmp_path):
+    sognet(
+        "train", "-m", f"dataset.path={data}", f"hydra.sweep.dir={tmp_path}", "hydra.sweep.subdir=${hydra:job.num}",
+        *SMALL, "trainer.max_epochs=1", "ensemble=2", "seed=0,5",
+    )  # fmt: skip
+    assert len(list(tmp_path.glob("[01]/member_[01]/summary.json"))) == 2 * 2
+    ensemble = tmp_path / "1"
+    before = json.loads((ensemble / "summary.json").read_text())
+    assert before["calibration"]["test"]["forces"]["scale"] > 0
+    finished = (ensemble / "member_0" / "summary.json").stat().st_mtime_ns
+    (ensemble / "member_1" / "summary.json").unlink()
+    output = sognet("train", f"resume={ensemble}", "ensemble=3")
+    assert "member_0 is finished" in output
+    assert (ensemble / "member_0" / "summary.json").stat().st_mtime_ns == finished
+    after = json.loads((ensemble / "summary.json").read_text())
+    assert after["members"]["member_1"] == pytest.approx(before["members"]["member_1"], rel=1e-6)
+    assert list(after["members"]) == ["member_0", "member_1", "member_2"]
+    sognet("evaluate", f"checkpoint={ensemble}", "committee=true", f"hydra.run.dir={tmp_path}/out", "device=cpu")
+    again = json.loads((tmp_path / "out" / "summary.json").read_text())
+    for split in ("train", "test", "all"):
+        assert again[split] == pytest.approx(after[split], rel=1e-6)
+        assert again["calibration"][split]["forces"] == pytest.approx(after["calibration"][split]["forces"], rel=1e-6)
+    sognet("predict", f"checkpoint={ensemble}", f"path={data}", f"hydra.run.dir={tmp_path}/new", "device=cpu")
+    assert len(read(tmp_path / "new" / "predictions.extxyz", ":")) == 20
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -251,6 +277,8 @@ def test_sweep_of_distributed_runs_has_one_folder_per_run(data, tmp_path):
         (["train", "dataset=fils"], "fils"),
         (["train", "trainer.max_epoch=3"], "did you mean trainer.max_epochs?"),
         (["evaluate", "checkpoint=none.ckpt"], "none.ckpt: no such checkpoint"),
+        (["evaluate"], "name a checkpoint"),
+        (["predict", "checkpoint=none.ckpt", "path=none.xyz"], "none.ckpt: no such checkpoint"),
     ],
 )
 def test_mistakes_end_in_a_message(tmp_path, arguments, expected):

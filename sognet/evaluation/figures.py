@@ -63,7 +63,7 @@ def kernel_figure(kernel: SumOfGaussians, r_min: float, box_length: float) -> Fi
     fourier.loglog(k, 4 * math.pi * strength / k.square(), "k--", lw=1)
     real.loglog(r.detach(), strength / r.detach().square(), "k--", lw=1, label="1/r: $p$ = 1")
     real.axvspan(r_min, decays[0].r_max, color="0.88", zorder=0, label="fitted range")
-    fourier.set(xlabel="k / Å$^{-1}$", ylabel="|ĝ(k)| / eV Å$^3$", ylim=(multiplier.abs().max() * 1e-6, None))
+    fourier.set(xlabel="k / Å$^{-1}$", ylabel="|ĝ(k)| / eV Å$^3$", ylim=(multiplier.abs().max().item() * 1e-6, None))
     real.set(xlabel="r / Å", ylabel="|g′(r)| / eV Å$^{-1}$")
     real.legend(frameon=False, loc="lower left")
     for axes in (fourier, real):
@@ -94,7 +94,7 @@ def calibration_figure(predictions: Mapping[str, Sequence[Prediction]]) -> Figur
             )
         for split, (deviation, error) in found.items():
             color = COLORS.get(split)
-            axes.plot(*binned(deviation, error).T, "o", color=color, markeredgecolor="k", label=split)
+            axes.plot(*_positive(binned(deviation, error)).T, "o", color=color, markeredgecolor="k", label=split)
             scaled = calibration(deviation, error)
         axes.set(xscale="log", yscale="log", xlabel=f"deviation of the {unit}", ylabel=f"error of the {unit}")
         axes.autoscale(False)
@@ -105,6 +105,10 @@ def calibration_figure(predictions: Mapping[str, Sequence[Prediction]]) -> Figur
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False)
     return figure
+
+
+def _positive(pairs: np.ndarray) -> np.ndarray:
+    return pairs[(pairs > 0).all(1)]
 
 
 def save_figure(figure: Figure, path: Path) -> Path:

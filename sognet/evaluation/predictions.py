@@ -21,8 +21,8 @@ from sognet.data.structure import Structure
 from sognet.errors import InputError
 from sognet.model import SOGNet
 
-PARTS_OF_THE_REFERENCE = ("free_energy", "energies", "stresses")
-"""Results that ASE would take for predicted ones if they kept their names in a file of predictions."""
+REFERENCE = ("energy", "free_energy", "energies", "forces", "stress", "stresses")
+"""Results of the reference calculation that would pass for predicted ones if they kept their names."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Prediction:
         s = self.structure
         atoms = Atoms(numbers=s.numbers, positions=s.positions, cell=s.cell, pbc=s.pbc)
         for name, value in (s.info | s.arrays).items():
-            kept = f"reference_{name}" if name in PARTS_OF_THE_REFERENCE else name
+            kept = f"reference_{name}" if name in REFERENCE else name
             if name in s.arrays and (column := _as_column(value)) is not None:
                 atoms.arrays[kept] = column
             elif name in s.info and _fits_into_a_comment(value):

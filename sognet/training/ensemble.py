@@ -58,7 +58,9 @@ def run_ensemble(config: DictConfig) -> float | None:
     folder = Path(config.folder)
     if global_rank() == 0:
         folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(config, folder / "config.yaml")
+        partial = folder / "config.yaml.part"
+        OmegaConf.save(config, partial)
+        partial.replace(folder / "config.yaml")  # in one step, other ranks may be reading it
     for number in range(config.ensemble):
         train_member(member_configuration(config, number), overrides)
     return None if global_rank() else report_members(config)
@@ -71,7 +73,7 @@ def new_ensemble(config: DictConfig) -> DictConfig:
     """
     config = copy.deepcopy(config)
     config.folder = str(Path(config.folder).absolute())
-    if (Path(config.folder) / "config.yaml").is_file():
+    if global_rank() == 0 and (Path(config.folder) / "config.yaml").is_file():
         raise InputError(f"{config.folder} already holds a run; wait a second or choose another hydra.run.dir")
     if config.model.short_range.species is None:
         fill_fractions(config.dataset)

@@ -41,6 +41,16 @@ def test_random_split_is_seeded_and_a_partition(structures):
     assert set().union(*map(sources, parts)) == sources(structures)
 
 
+def test_another_draw_of_the_validation_part_leaves_the_test_part(structures):
+    parts = split_off(structures, 0.1, 0.2, seed=3)
+    drawn = [split_off(structures, 0.1, 0.2, seed=3, val_seed=i) for i in range(4)]
+    for train, val, test in drawn:
+        assert sources(test) == sources(parts[2])
+        assert [len(train), len(val)] == [14, 2]
+        assert sources(train) | sources(val) == sources(parts[0]) | sources(parts[1])
+    assert len({frozenset(sources(val)) for _, val, _ in drawn}) > 1
+
+
 def test_impossible_splits_are_refused(structures):
     with pytest.raises(InputError, match="leave none to train on"):
         split_off(structures[:2], 0.5, 0.5, seed=0)

@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
+os.environ["WANDB_MODE"] = "offline"  # whoever runs the tests
+
 
 @pytest.fixture(autouse=True)
 def _reproducible():

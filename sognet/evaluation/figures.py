@@ -35,7 +35,7 @@ def parity_figure(predictions: Mapping[str, Sequence[Prediction]]) -> Figure:
         forces = [
             np.stack([p.structure.forces, p.forces], -1).reshape(-1, 2)
             for p in members
-            if p.structure.forces is not None
+            if p.structure.forces is not None and p.forces is not None
         ]
         _scatter(force, np.concatenate(forces) if forces else np.zeros((0, 2)), split)
     _diagonal(energy, "reference energy / meV per atom", "predicted energy / meV per atom")

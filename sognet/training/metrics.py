@@ -1,5 +1,7 @@
 """Errors of energies, forces and stress over a data set, each structure counted once on however many ranks."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -50,3 +52,37 @@ class PotentialErrors(Metric):
         ):
             name = f"{target}_{sum_of}"
             setattr(self, name, getattr(self, name) + value.sum())
+
+
+class GroupedErrors(Metric):
+    """RMS and mean absolute of values that fall into groups, times 1000: errors in meV of elements, for instance.
+
+    Parameters
+    ----------
+    groups : names.
+    """
+
+    full_state_update = False
+
+    def __init__(self, groups: Sequence[str]) -> None:
+        super().__init__()
+        self.groups = list(groups)
+        for sum_of in ("squared", "absolute", "count"):
+            self.add_state(sum_of, torch.zeros(len(self.groups), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, values: Tensor, group: Tensor) -> None:
+        """Add values (n, ...), of groups (n,) by number."""
+        if len(values) == 0:
+            return
+        values = values.detach().double().reshape(len(values), -1)
+        self.squared = self.squared.index_add(0, group, values.square().sum(1))
+        self.absolute = self.absolute.index_add(0, group, values.abs().sum(1))
+        self.count = self.count.index_add(0, group, torch.full_like(values[:, 0], values.shape[1]))
+
+    def compute(self) -> dict[str, tuple[float, float]]:
+        """RMS and mean absolute by name, of groups that have values."""
+        seen = self.count > 0
+        rms = MILLI * (self.squared[seen] / self.count[seen]).sqrt()
+        absolute = MILLI * self.absolute[seen] / self.count[seen]
+        names = [name for name, has_values in zip(self.groups, seen.tolist(), strict=True) if has_values]
+        return dict(zip(names, zip(rms.tolist(), absolute.tolist(), strict=True), strict=True))

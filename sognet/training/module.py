@@ -102,9 +102,11 @@ class PotentialModule(lightning.LightningModule):
             rate = kernel["lr"] / kernel.get("initial_lr", kernel["lr"])
             kernel["weight_decay"] = self.kernel_weight_decay * max(0.0, 2 * rate - 1)
 
-    def validation_step(self, batch: Data, batch_idx: int) -> None:
-        """Add a batch to the validation errors."""
-        self.errors.update(self(batch), batch)
+    def validation_step(self, batch: Data, batch_idx: int) -> dict[str, Tensor]:
+        """Add a batch to the validation errors; returns the model's output, for callbacks."""
+        out = {name: value.detach() for name, value in self(batch).items()}
+        self.errors.update(out, batch)
+        return out
 
     def on_validation_epoch_end(self) -> None:
         """Log the errors of the whole validation split, and from them the loss without its neutrality term."""

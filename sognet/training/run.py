@@ -11,8 +11,8 @@ import lightning
 import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
-from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 from torch_geometric.data import Batch
 
@@ -26,9 +26,11 @@ from sognet.model.build import build_model
 from sognet.training.callbacks import LogDecay
 from sognet.training.fine_tuning import freeze, model_to_fine_tune
 from sognet.training.loss import PotentialLoss
+from sognet.training.media import log_configuration, log_media, pixels
 from sognet.training.metrics_file import forget_metrics_after
 from sognet.training.module import PotentialModule
 from sognet.training.processes import distributed, global_rank
+from sognet.training.wandb_run import WandbRun
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,9 @@ def run(config: DictConfig) -> float | None:
     if config.batch.stages:
         config.trainer.max_epochs = sum(stage.epochs for stage in config.batch.stages)
     fill_fractions(config.dataset)
+    if HydraConfig.get().mode == RunMode.MULTIRUN and config.logger.get("wandb"):
+        config.logger.wandb.group = config.logger.wandb.group or folder.parent.name
+        config.logger.wandb.name = HydraConfig.get().job.override_dirname or folder.name
     if global_rank() == 0:
         try:
             (folder / "checkpoints").mkdir(parents=True)
@@ -151,6 +156,9 @@ def train(config: DictConfig) -> float | None:
         trainer = build_trainer(config, bool(splits.val), datamodule, extra)
         if last and trainer.is_global_zero:
             forget_metrics_after(folder / "metrics.csv", torch.load(last, weights_only=True)["global_step"])
+        if trainer.is_global_zero:
+            for run_logger in trainer.loggers:
+                log_configuration(run_logger, config)
         trainer.fit(module, datamodule, ckpt_path=last, weights_only=True)
         if not trainer.is_global_zero:
             return None
@@ -164,16 +172,16 @@ def train(config: DictConfig) -> float | None:
     summary |= {"seconds": round(seconds, 1), "epochs": trainer.current_epoch}
     write_summary(summary, folder / "summary.json")
     final = {f"final/{s}/{k}": v for s in ("train", "val", "test", "all") for k, v in summary.get(s, {}).items()}
+    images = {f"figures/{name}": pixels(path) for name, path in summary["figures"].items()}
     for run_logger in trainer.loggers:
         run_logger.log_metrics(final, step=trainer.global_step)
-        if isinstance(run_logger, WandbLogger):
-            for name, path in summary["figures"].items():
-                run_logger.log_image(f"figures/{name}", [path])
+        log_media(run_logger, {}, images, trainer.global_step)
         run_logger.finalize("success")
-        if isinstance(run_logger, WandbLogger):
-            run_logger.experiment.finish()  # the next run of a sweep or an ensemble is one of its own
     print_summary(summary, f"{splits.name}: {summary['epochs']} epochs in {seconds:.0f} s")
     print(f"everything is in {folder}")
+    for run_logger in trainer.loggers:
+        if isinstance(run_logger, WandbRun):
+            run_logger.close(best, summary["val" if splits.val else "train"])
     selected = summary["val" if splits.val else "train"]
     return selected.get("force_rmse", selected.get("energy_rmse"))
 

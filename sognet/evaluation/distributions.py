@@ -1,0 +1,51 @@
+"""How force errors and latent variables are distributed over the atoms of each element."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from ase.data import chemical_symbols
+from matplotlib.figure import Figure
+
+from sognet.evaluation.predictions import Prediction
+
+
+def force_errors_by_element(predictions: Sequence[Prediction]) -> dict[str, np.ndarray]:
+    """Errors of force components, (3n,) in meV/Å, by chemical symbol, of structures that have reference forces."""
+    known = [p for p in predictions if p.forces is not None and p.structure.forces is not None]
+    errors = [1000.0 * (p.forces - p.structure.forces) for p in known]
+    return {symbol: values.ravel() for symbol, values in _by_element(known, errors).items()}
+
+
+def latents_by_element(predictions: Sequence[Prediction]) -> dict[str, np.ndarray]:
+    """Latent variables, (n, P), by chemical symbol; empty for a short-range model."""
+    with_latents = [p for p in predictions if p.latent.shape[1]]
+    return _by_element(with_latents, [p.latent for p in with_latents])
+
+
+def distribution_figure(force_errors: Mapping[str, np.ndarray], latents: Mapping[str, np.ndarray]) -> Figure:
+    """Histograms of force errors (logarithmic) and of each latent variable, by element."""
+    n_latent = next((values.shape[1] for values in latents.values()), 0)
+    figure = Figure(figsize=(8.5, 4.2), layout="constrained")
+    error_axes, latent_axes = figure.subplots(1, 2)
+    _histograms(error_axes, force_errors)
+    error_axes.set(xlabel="force error / meV Å$^{-1}$", ylabel="components", yscale="log")
+    for channel in range(n_latent):
+        suffix = f", {channel}" if n_latent > 1 else ""
+        _histograms(latent_axes, {symbol + suffix: values[:, channel] for symbol, values in latents.items()})
+    latent_axes.set(xlabel="latent variable", ylabel="atoms")
+    return figure
+
+
+def _by_element(predictions: Sequence[Prediction], values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    if not predictions:
+        return {}
+    numbers = np.concatenate([p.structure.numbers for p in predictions])
+    together = np.concatenate(values)
+    return {chemical_symbols[z]: together[numbers == z] for z in np.unique(numbers)}
+
+
+def _histograms(axes, values: Mapping[str, np.ndarray]) -> None:
+    for name, of_name in values.items():
+        axes.stairs(*np.histogram(of_name, bins=60), label=name)
+    if values:
+        axes.legend(frameon=False)

@@ -1,0 +1,261 @@
+"""Callbacks that log what people look at while a potential is trained, to whatever loggers the run has."""
+
+import copy
+import time
+from itertools import pairwise
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from ase.data import atomic_numbers
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
+from torch.nn.utils import get_total_norm
+from torch_geometric.data import Data
+
+from sognet.evaluation.breakdown import CONFIGURATION_TYPE
+from sognet.evaluation.distributions import distribution_figure, force_errors_by_element, latents_by_element
+from sognet.evaluation.figures import kernel_figure, parity_figure
+from sognet.evaluation.kernel import fitted_decay
+from sognet.evaluation.predictions import Prediction
+from sognet.evaluation.report import box_length
+from sognet.model import SOGNet
+from sognet.training.media import log_media, rendered, takes_media
+from sognet.training.metrics import MILLI, GroupedErrors
+
+
+class TrainingCurves(lightning.Callback):
+    """Logs the training errors of each epoch and the mean and maximum of the gradient's norm, before any clipping.
+
+    `train/energy_rmse` (meV/atom) and `train/force_rmse` (meV/Å) come from the terms of the loss, so every structure
+    has the same weight, and they are measured while the weights change.
+    """
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Forget the last epoch."""
+        self.evaluations = 0
+        self.total = self.largest = torch.zeros((), device=pl_module.device)
+
+    def on_before_optimizer_step(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Add a gradient's norm; a line search evaluates several."""
+        norm = get_total_norm([p.grad for p in pl_module.parameters() if p.grad is not None])
+        self.evaluations += 1
+        self.total, self.largest = self.total + norm, torch.maximum(self.largest, norm)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Log."""
+        curves = {"gradient_norm/mean": self.total / max(1, self.evaluations), "gradient_norm/max": self.largest}
+        for target, term, weight in (
+            ("energy", "energy", pl_module.loss.energy),
+            ("force", "forces", pl_module.loss.forces),
+        ):
+            if weight > 0:
+                curves[f"train/{target}_rmse"] = MILLI * (trainer.callback_metrics[f"train/{term}"] / weight).sqrt()
+        pl_module.log_dict(curves)
+
+
+class ErrorsByGroup(lightning.Callback):
+    """Logs the validation errors of forces by element, those of energies and forces by configuration type, and the
+    RMS per atom of the short- and the long-range energy; each structure counts once on however many ranks.
+
+    `val/force_rmse/<element>`, `val/<target>_rmse/config_type=<type>`, the same with mae, and
+    `val/energy_short_range_rms`, `val/energy_long_range_rms`; in meV/Å and meV/atom.
+    """
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, GroupedErrors] = {}
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Look up which groups there are."""
+        names = [str(s.info.get(CONFIGURATION_TYPE, "")) for s in trainer.datamodule.splits.val]
+        types = sorted(set(names) - {""})
+        species = pl_module.model.species
+        self.type_of_structure = torch.tensor([types.index(n) if n in types else -1 for n in names])
+        self.element = torch.full((len(atomic_numbers),), -1)
+        self.element[[atomic_numbers[s] for s in species]] = torch.arange(len(species))
+        typed = [f"{CONFIGURATION_TYPE}={t}" for t in types]
+        parts = ["short_range", "long_range"] if pl_module.model.long_range else ["short_range"]
+        self.metrics = {"parts": GroupedErrors(parts), "force_by_element": GroupedErrors(species)}
+        if typed:
+            self.metrics |= {"force_by_type": GroupedErrors(typed), "energy_by_type": GroupedErrors(typed)}
+
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Move the sums to where the model is."""
+        self.element = self.element.to(pl_module.device)
+        self.type_of_structure = self.type_of_structure.to(pl_module.device)
+        for metric in self.metrics.values():
+            metric.to(pl_module.device).reset()
+
+    def on_validation_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: dict[str, Tensor],
+        batch: Data,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Add the errors of a batch."""
+        n_atoms = torch.bincount(batch.batch, minlength=batch.num_graphs)
+        kind = self.type_of_structure[batch.id]
+        typed = batch.counted & (kind >= 0)
+        if "energy" in batch and "energy_by_type" in self.metrics:
+            error = (outputs["energy"] - batch.energy) / n_atoms
+            self.metrics["energy_by_type"].update(error[typed], kind[typed])
+        if "forces" in batch and "forces" in outputs:
+            error = outputs["forces"].double() - batch.forces
+            counted, of_typed = batch.counted[batch.batch], typed[batch.batch]
+            self.metrics["force_by_element"].update(error[counted], self.element[batch.z[counted]])
+            if "force_by_type" in self.metrics:
+                self.metrics["force_by_type"].update(error[of_typed], kind[batch.batch[of_typed]])
+        for number, part in enumerate(self.metrics["parts"].groups):
+            energy = (outputs[f"energy_{part}"] / n_atoms)[batch.counted]
+            self.metrics["parts"].update(energy, torch.full_like(energy, number, dtype=torch.long))
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Log."""
+        found = {name: metric.compute() for name, metric in self.metrics.items() if metric.update_called}
+        curves = {f"val/energy_{part}_rms": rms for part, (rms, _) in found.pop("parts").items()}
+        for name, errors in found.items():
+            target = name.partition("_")[0]
+            for group, (rms, absolute) in errors.items():
+                curves |= {f"val/{target}_rmse/{group}": rms, f"val/{target}_mae/{group}": absolute}
+        pl_module.log_dict(curves)
+
+
+class Figures(lightning.Callback):
+    """Draws what validation has predicted: parity, histograms of force errors and latents by element, the kernel.
+
+    Logged are the images `figures/parity`, `figures/distributions` and `figures/kernel`, the histograms
+    `force_error/<element>` and `latent/<element>` (or `latent/<element>/<channel>`), and the RMS of the short- and
+    long-range parts of the forces, `val/force_short_range_rms` and `val/force_long_range_rms` (meV/Å), of the first
+    batch, since a part needs a derivative of its own. On several ranks they show the structures of the first.
+
+    Parameters
+    ----------
+    every_n_validations : draw at most at every n-th validation, beginning with the first.
+    max_time_share : and only while drawing has taken less than this share of the time since the start.
+    """
+
+    def __init__(self, every_n_validations: int = 10, max_time_share: float = 0.01) -> None:
+        self.every_n_validations = every_n_validations
+        self.max_time_share = max_time_share
+        self.validations = 0
+        self.started = self.spent = 0.0
+        self.predictions: list[Prediction] | None = None  # None: this validation is not drawn
+        self.force_parts: dict[str, float] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Validations so far, so that a resumed run draws when the whole one would."""
+        return {"validations": self.validations}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self.validations = state_dict["validations"]
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Start the clock."""
+        self.started, self.spent = time.perf_counter(), 0.0
+
+    @rank_zero_only
+    def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Decide whether this validation is drawn."""
+        due = self.validations % self.every_n_validations == 0 and not trainer.sanity_checking
+        affordable = self.spent <= self.max_time_share * (time.perf_counter() - self.started)
+        self.predictions = [] if due and affordable else None
+        self.validations += not trainer.sanity_checking
+
+    @rank_zero_only
+    def on_validation_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: dict[str, Tensor],
+        batch: Data,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the predictions."""
+        if self.predictions is None:
+            return
+        begun = time.perf_counter()
+        if batch_idx == 0 and "forces" in outputs and pl_module.model.long_range:
+            long_range = long_range_forces(pl_module.model, batch)
+            parts = {"short_range": outputs["forces"] - long_range, "long_range": long_range}
+            self.force_parts = {
+                f"val/force_{name}_rms": MILLI * forces.double().square().mean().sqrt().item()
+                for name, forces in parts.items()
+            }
+        self.predictions += _predictions(outputs, batch, trainer.datamodule.splits.val)
+        self.spent += time.perf_counter() - begun
+
+    @rank_zero_only
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Draw and log."""
+        if not self.predictions:
+            return
+        begun = time.perf_counter()
+        pl_module.log_dict(self.force_parts, rank_zero_only=True)
+        loggers = [run_logger for run_logger in trainer.loggers if takes_media(run_logger)]
+        if loggers:
+            histograms, images = self._media(pl_module.model, box_length(trainer.datamodule.splits))
+            for run_logger in loggers:
+                log_media(run_logger, histograms, images, trainer.global_step)
+        self.predictions = None
+        self.spent += time.perf_counter() - begun
+
+    def _media(self, model: SOGNet, box: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        finite = [
+            p
+            for p in self.predictions
+            if all(np.isfinite(v).all() for v in (p.energy, p.forces, p.latent) if v is not None)
+        ]
+        if not finite:
+            return {}, {}
+        force_errors, latents = force_errors_by_element(finite), latents_by_element(finite)
+        histograms = {f"force_error/{element}": values for element, values in force_errors.items()}
+        for element, values in latents.items():
+            for channel in range(values.shape[1]):
+                name = f"latent/{element}/{channel}" if values.shape[1] > 1 else f"latent/{element}"
+                histograms[name] = values[:, channel]
+        figures = {
+            "figures/parity": parity_figure({"val": finite}),
+            "figures/distributions": distribution_figure(force_errors, latents),
+        }
+        if model.long_range is not None:
+            kernel = model.long_range.kernel
+            with torch.enable_grad():  # of g(r)
+                if all(fitted_decay(kernel, model.cutoff, box, channel) for channel in range(kernel.n_channels)):
+                    figures["figures/kernel"] = kernel_figure(kernel, model.cutoff, box)
+        return histograms, {name: rendered(figure) for name, figure in figures.items()}
+
+
+def long_range_forces(model: SOGNet, batch: Data) -> Tensor:
+    """The part −∂E_LR/∂r of a model's forces, (N,3) in eV/Å, with what the latents' dependence on r adds."""
+    batch = copy.copy(batch)
+    with torch.enable_grad():
+        batch.pos = batch.pos.to(next(model.parameters()).dtype).detach().requires_grad_()
+        energy = model(batch, forces=False, stress=False)["energy_long_range"]
+        (gradient,) = torch.autograd.grad(energy.sum(), batch.pos, allow_unused=True, materialize_grads=True)
+    return -gradient
+
+
+def _predictions(outputs: dict[str, Tensor], batch: Data, structures: Any) -> list[Prediction]:
+    """Predictions of the structures of a batch that count."""
+    out = {name: value.detach().cpu().numpy() for name, value in outputs.items()}
+    bounds = list(pairwise(batch.ptr.tolist()))
+    return [
+        Prediction(
+            structure=structures[number],
+            energy=float(out["energy"][i]),
+            energy_short_range=float(out["energy_short_range"][i]),
+            energy_long_range=float(out["energy_long_range"][i]),
+            latent=out["latent"][slice(*bounds[i])],
+            forces=out["forces"][slice(*bounds[i])] if "forces" in out else None,
+        )
+        for i, (number, counted) in enumerate(zip(batch.id.tolist(), batch.counted.tolist(), strict=True))
+        if counted
+    ]

@@ -30,6 +30,7 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
   sognet data inspect dataset=files dataset.path=...   what is in a data set, and what looks like a mistake
   sognet data prepare dataset.path=... folder=shards   for data larger than memory; train with dataset=stream
   sognet runs outputs/default                          table of finished runs, best first, and what differs
+  sognet dashboard entity/project                      a wandb workspace with the panels that a training needs
   sognet train --help                                  groups and values that can be set
 """
 
@@ -80,6 +81,16 @@ def show_runs(folder: Path) -> None:
         sys.exit(f"error: {error}")
 
 
+def make_dashboard(project: str) -> None:
+    """`sognet dashboard`."""
+    from sognet.training.workspace import create_dashboard
+
+    try:
+        print(create_dashboard(project))
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
 COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {
     "train": run_train,
     "evaluate": run_evaluate,
@@ -104,8 +115,12 @@ def main() -> None:
     if command == "runs":
         show_runs(Path(sys.argv[2] if len(sys.argv) > 2 else "outputs"))
         return
+    if command == "dashboard":
+        make_dashboard(sys.argv[2] if len(sys.argv) > 2 else "")
+        return
     if command not in COMMANDS:
-        sys.exit(f"sognet has no command {command!r}; there are {', '.join(COMMANDS)}, runs (see sognet --help)")
+        known = ", ".join([*COMMANDS, "runs", "dashboard"])
+        sys.exit(f"sognet has no command {command!r}; there are {known} (see sognet --help)")
     sys.argv = [sys.argv[0], *sys.argv[2:]]
     quieten()
     keep_freed_memory()

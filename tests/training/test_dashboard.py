@@ -1,6 +1,7 @@
 """What runs log for people to look at."""
 
 import csv
+import re
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from sognet.training.loss import PotentialLoss
 from sognet.training.module import PotentialModule
 from sognet.training.optimizers import LBFGS
 from sognet.training.run import train
+from sognet.training.workspace import workspace
 
 ADAM = partial(AdamW, lr=0.01)
 FIGURES = {"figures/parity", "figures/distributions", "figures/kernel"}
@@ -51,6 +53,26 @@ def run_folder(tmp_path_factory) -> Path:
         train(config)
         wandb.teardown()  # the process that writes has written
     return folder
+
+
+@pytest.mark.filterwarnings(
+    "ignore:Pydantic V1 style", "ignore:Support for class-based `config`"
+)  # of wandb-workspaces
+def test_every_panel_shows_what_a_run_logs(run_folder):
+    pytest.importorskip("wandb_workspaces")
+    shown = workspace("entity", "project")
+    assert [s.name for s in shown.sections] == ["errors", "kernel", "latents", "optimizer", "system"]
+    logged = logged_keys(run_folder) | {"system/gpu.0.gpu", "system/gpu.0.memoryAllocated"}  # of a machine with a GPU
+    for section in shown._to_model().spec.section.panel_bank_config.sections:
+        assert section.panels
+        for panel in section.panels:
+            settings = panel.config.model_dump()
+            keys = (settings.get("metrics") or []) + (settings.get("media_keys") or [])
+            assert set(keys) <= logged
+            if pattern := settings.get("metric_regex"):
+                assert any(re.search(pattern, key) for key in logged), pattern
+            else:
+                assert keys, settings
 
 
 def test_wandb_has_the_configuration_histograms_and_the_best_checkpoint(run_folder):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from ase.io import read, write
 from structures import labelled_atoms
+from wandb_file import records
 
 from sognet import load_model
 
@@ -43,7 +44,10 @@ def sognet(*arguments: str, fails: bool = False) -> str:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("data") / "mine.xyz"
-    write(path, [labelled_atoms(6 + i % 4, seed=i) for i in range(20)], format="extxyz")
+    structures = [labelled_atoms(6 + i % 4, seed=i) for i in range(20)]
+    for atoms in structures:
+        atoms.info["config_type"] = "bulk" if len(atoms) < 8 else "slab"
+    write(path, structures, format="extxyz")
     return path
 
 
@@ -226,16 +230,31 @@ def test_two_processes_train_as_one_with_twice_the_batch(data, tmp_path):
     weights = [load_model(f / "checkpoints" / "last.ckpt").state_dict() for f in (one, two)]
     for name, value in weights[0].items():
         torch.testing.assert_close(weights[1][name], value, rtol=1e-7, atol=1e-9)
-    logged = [(f / "metrics.csv").read_text().splitlines() for f in (one, two)]
+    logged = []
+    for folder in (one, two):
+        with (folder / "metrics.csv").open() as file:
+            logged.append(list(csv.DictReader(file)))
     assert len(logged[0]) == len(logged[1])
+    first_batch = ("val/force_short_range_rms", "val/force_long_range_rms")  # of rank 0
+    compared = [name for name in logged[0][0] if name.startswith("val/") and name not in first_batch]
+    assert {"val/force_rmse/Na", "val/energy_rmse/config_type=bulk"} <= set(compared)
+    for row, other in zip(*logged, strict=True):
+        assert [bool(row[name]) for name in compared] == [bool(other[name]) for name in compared]
+        for name in compared:
+            assert not row[name] or float(other[name]) == pytest.approx(float(row[name]), rel=1e-5)
 
 
 def test_sweep_of_distributed_runs_has_one_folder_per_run(data, tmp_path):
     sognet(
         "train", "-m", "dataset=files", f"dataset.path={data}", f"paths.outputs={tmp_path}", *SMALL,
-        "trainer=ddp_cpu", "trainer.max_epochs=1", "seed=1,2",
+        "trainer=ddp_cpu", "trainer.max_epochs=1", "seed=1,2", "logger=default",
     )  # fmt: skip
-    assert len(list(tmp_path.rglob("summary.json"))) == 2
+    folders = sorted(file.parent for file in tmp_path.rglob("summary.json"))
+    assert len(folders) == 2
+    runs = [next(r.run for r in records(f) if r.WhichOneof("record_type") == "run") for f in folders]
+    for number, run in enumerate(runs, start=1):
+        assert f"seed={number}" in run.display_name
+    assert {run.run_group for run in runs} == {folders[0].parent.name}
     assert len(list(tmp_path.rglob("config.yaml"))) == 2
     table = sognet("runs", tmp_path)
     assert "2 runs" in table
@@ -285,6 +304,11 @@ def test_mistakes_end_in_a_message(tmp_path, arguments, expected):
     output = sognet(*arguments, *([f"paths.outputs={tmp_path}"] if arguments[0] != "fit" else []), fails=True)
     assert expected in output
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("project", [[], ["sognet"], ["a/b/c"]])
+def test_a_dashboard_is_of_a_project_of_somebody(project):
+    assert "entity/project" in sognet("dashboard", *project, fails=True)
 
 
 def test_help_names_the_commands():

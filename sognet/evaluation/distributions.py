@@ -36,6 +36,14 @@ def distribution_figure(force_errors: Mapping[str, np.ndarray], latents: Mapping
     return figure
 
 
+def binned(values: np.ndarray, bins: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """Counts and edges of bins that hold all values, also where these are the same but for rounding."""
+    low, high = float(values.min()), float(values.max())
+    half = max((high - low) / 2, 1e-6 * max(abs(low), abs(high)), 1e-12)
+    middle = (low + high) / 2
+    return np.histogram(values.astype(np.float64), bins, (middle - half, middle + half))
+
+
 def _by_element(predictions: Sequence[Prediction], values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     if not predictions:
         return {}
@@ -45,7 +53,9 @@ def _by_element(predictions: Sequence[Prediction], values: Sequence[np.ndarray])
 
 
 def _histograms(axes, values: Mapping[str, np.ndarray]) -> None:
+    if not values:
+        return
+    _, edges = binned(np.concatenate(list(values.values())))
     for name, of_name in values.items():
-        axes.stairs(*np.histogram(of_name, bins=60), label=name)
-    if values:
-        axes.legend(frameon=False)
+        axes.stairs(np.histogram(of_name, edges)[0], edges, label=name)
+    axes.legend(frameon=False)

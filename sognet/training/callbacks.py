@@ -34,6 +34,8 @@ class DoubleWhenStalled(lightning.Callback):
 class StopWhereNotFinite(lightning.Callback):
     """Stops where a gradient is not finite, before it reaches the weights, and saves the batch's structures.
 
+    Logs the mean and maximum of the gradient's norm over an epoch, before any clipping: `gradient_norm/mean`, `/max`.
+
     Parameters
     ----------
     folder : of the run; gets `not_finite.extxyz`.
@@ -42,6 +44,12 @@ class StopWhereNotFinite(lightning.Callback):
     def __init__(self, folder: str | Path) -> None:
         self.file = Path(folder) / "not_finite.extxyz"
         self.batch: Any = None
+        self.evaluations = 0
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Forget the norms of the last epoch."""
+        self.evaluations = 0
+        self.total = self.largest = torch.zeros((), device=pl_module.device)
 
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
@@ -58,8 +66,10 @@ class StopWhereNotFinite(lightning.Callback):
         ------
         InputError : one is not finite; names the structures and what to do.
         """
-        gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-        if torch.nn.utils.get_total_norm(gradients).isfinite():
+        norm = torch.nn.utils.get_total_norm([p.grad for p in pl_module.parameters() if p.grad is not None])
+        if norm.isfinite():
+            self.evaluations += 1  # of which a line search makes several
+            self.total, self.largest = self.total + norm, torch.maximum(self.largest, norm)
             return
         structures = [trainer.datamodule.splits.train[i] for i in self.batch.id.tolist()]
         write(self.file, [s.to_atoms() for s in structures], format="extxyz")
@@ -68,6 +78,11 @@ class StopWhereNotFinite(lightning.Callback):
             f"{', '.join(s.source for s in structures)} (saved as {self.file}). The last checkpoint is from before; "
             "look at these structures, or lower optimizer.lr or set trainer.gradient_clip_val"
         )
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Log the norms."""
+        mean = self.total / max(1, self.evaluations)
+        pl_module.log_dict({"gradient_norm/mean": mean, "gradient_norm/max": self.largest})
 
 
 class LogDecay(lightning.Callback):

@@ -11,7 +11,6 @@ import torch
 from ase.data import atomic_numbers
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
-from torch.nn.utils import get_total_norm
 from torch_geometric.data import Data
 
 from sognet.evaluation.breakdown import CONFIGURATION_TYPE
@@ -25,36 +24,23 @@ from sognet.training.media import log_media, rendered, takes_media
 from sognet.training.metrics import MILLI, GroupedErrors
 
 
-class TrainingCurves(lightning.Callback):
-    """Logs the training errors of each epoch and the mean and maximum of the gradient's norm, before any clipping.
+class TrainingErrors(lightning.Callback):
+    """Logs the training errors of each epoch, `train/energy_rmse` (meV/atom) and `train/force_rmse` (meV/Å).
 
-    `train/energy_rmse` (meV/atom) and `train/force_rmse` (meV/Å) come from the terms of the loss, so every structure
-    has the same weight, and they are measured while the weights change.
+    They come from the terms of the loss, so every structure has the same weight, and the weights change meanwhile.
     """
-
-    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Forget the last epoch."""
-        self.evaluations = 0
-        self.total = self.largest = torch.zeros((), device=pl_module.device)
-
-    def on_before_optimizer_step(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, optimizer: torch.optim.Optimizer
-    ) -> None:
-        """Add a gradient's norm; a line search evaluates several."""
-        norm = get_total_norm([p.grad for p in pl_module.parameters() if p.grad is not None])
-        self.evaluations += 1
-        self.total, self.largest = self.total + norm, torch.maximum(self.largest, norm)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Log."""
-        curves = {"gradient_norm/mean": self.total / max(1, self.evaluations), "gradient_norm/max": self.largest}
-        for target, term, weight in (
-            ("energy", "energy", pl_module.loss.energy),
-            ("force", "forces", pl_module.loss.forces),
-        ):
-            if weight > 0:
-                curves[f"train/{target}_rmse"] = MILLI * (trainer.callback_metrics[f"train/{term}"] / weight).sqrt()
-        pl_module.log_dict(curves)
+        terms = {"energy": ("energy", pl_module.loss.energy), "force": ("forces", pl_module.loss.forces)}
+        metrics = trainer.callback_metrics
+        pl_module.log_dict(
+            {
+                f"train/{target}_rmse": MILLI * (metrics[f"train/{term}"] / weight).sqrt()
+                for target, (term, weight) in terms.items()
+                if weight > 0
+            }
+        )
 
 
 class ErrorsByGroup(lightning.Callback):
@@ -140,7 +126,7 @@ class Figures(lightning.Callback):
     max_time_share : and only while drawing has taken less than this share of the time since the start.
     """
 
-    def __init__(self, every_n_validations: int = 10, max_time_share: float = 0.01) -> None:
+    def __init__(self, every_n_validations: int = 10, max_time_share: float = 0.005) -> None:
         self.every_n_validations = every_n_validations
         self.max_time_share = max_time_share
         self.validations = 0

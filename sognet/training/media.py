@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
+from sognet.evaluation.distributions import binned
+
 
 @singledispatch
 def log_media(
@@ -22,7 +24,7 @@ def log_media(
 
 @log_media.register
 def _(run_logger: WandbLogger, histograms, images, step: int) -> None:
-    media = {name: wandb.Histogram(values) for name, values in histograms.items()}
+    media = {name: wandb.Histogram(np_histogram=binned(values)) for name, values in histograms.items()}
     run_logger.log_metrics(media | {name: wandb.Image(Image.fromarray(i)) for name, i in images.items()}, step)
 
 

@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 
+LONGEST_NAME = 128
+"""Characters that wandb allows for the name of a run."""
+
 STANDARDIZATION_STRUCTURES = 100
 """Structures of the training split from which features are standardized."""
 
@@ -62,7 +65,7 @@ def run(config: DictConfig) -> float | None:
     fill_fractions(config.dataset)
     if HydraConfig.get().mode == RunMode.MULTIRUN and config.logger.get("wandb"):
         config.logger.wandb.group = config.logger.wandb.group or folder.parent.name
-        config.logger.wandb.name = HydraConfig.get().job.override_dirname or folder.name
+        config.logger.wandb.name = (HydraConfig.get().job.override_dirname or folder.name)[:LONGEST_NAME]
     if global_rank() == 0:
         try:
             (folder / "checkpoints").mkdir(parents=True)

@@ -17,7 +17,8 @@ from wandb_file import configuration, logged_keys, records
 
 from sognet.configuration import CONFIGURATION
 from sognet.data import Keys, Splits, Structure, StructureDataModule
-from sognet.training.dashboard import ErrorsByGroup, Figures, TrainingCurves, long_range_forces
+from sognet.training.callbacks import StopWhereNotFinite
+from sognet.training.dashboard import ErrorsByGroup, Figures, TrainingErrors, long_range_forces
 from sognet.training.loss import PotentialLoss
 from sognet.training.module import PotentialModule
 from sognet.training.optimizers import LBFGS
@@ -151,29 +152,45 @@ def fit(callbacks, loss=None, optimizer=ADAM, val=6, epochs=1, model=None) -> se
     return {key for metrics in recorder.logged for key in metrics}
 
 
-def callbacks() -> list[lightning.Callback]:
-    return [TrainingCurves(), ErrorsByGroup(), Figures()]
+@pytest.fixture
+def callbacks(tmp_path) -> list[lightning.Callback]:
+    return [StopWhereNotFinite(tmp_path), TrainingErrors(), ErrorsByGroup(), Figures()]
 
 
-def test_forces_that_are_not_predicted_are_left_out():
-    keys = fit(callbacks(), loss=PotentialLoss(1.0, 0.0))
+def test_forces_that_are_not_predicted_are_left_out(callbacks):
+    keys = fit(callbacks, loss=PotentialLoss(1.0, 0.0))
     assert {"val/energy_rmse", "val/energy_long_range_rms", "train/energy_rmse"} <= keys
     assert not [key for key in keys if "force" in key]
 
 
-def test_a_short_range_model_has_no_long_range_part():
+def test_a_short_range_model_has_no_long_range_part(callbacks):
     model = small_model()
     model.long_range = model.latent_head = None
-    keys = fit(callbacks(), model=model)
+    keys = fit(callbacks, model=model)
     assert {"val/force_rmse/Na", "val/energy_short_range_rms"} <= keys
     assert not [key for key in keys if "long_range" in key]
 
 
 @pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero")
-def test_training_errors_and_gradients_with_line_search_and_without_validation():
-    keys = fit(callbacks(), optimizer=partial(LBFGS, max_iter=3), val=0)
+def test_training_errors_and_gradients_with_line_search_and_without_validation(callbacks):
+    keys = fit(callbacks, optimizer=partial(LBFGS, max_iter=3), val=0)
     assert {"gradient_norm/mean", "gradient_norm/max", "train/energy_rmse", "train/force_rmse"} <= keys
     assert not [key for key in keys if key.startswith("val/")]
+
+
+def test_the_logged_norms_are_those_of_the_steps(tmp_path):
+    norms = []
+
+    class Watch(lightning.Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            norms.append(torch.cat([p.grad.ravel() for p in pl_module.parameters() if p.grad is not None]).norm())
+
+        def on_train_end(self, trainer, pl_module):
+            for name, expected in (("mean", torch.stack(norms).mean()), ("max", torch.stack(norms).max())):
+                torch.testing.assert_close(trainer.callback_metrics[f"gradient_norm/{name}"], expected)
+
+    fit([Watch(), StopWhereNotFinite(tmp_path)], val=2)
+    assert len(norms) == 2
 
 
 def test_the_training_error_is_the_root_of_its_term():
@@ -185,7 +202,7 @@ def test_the_training_error_is_the_root_of_its_term():
                 expected = 1000 * (metrics[f"train/{term}"] / weight).sqrt()
                 torch.testing.assert_close(metrics[f"train/{target}_rmse"], expected)
 
-    fit([TrainingCurves(), Check()], loss=PotentialLoss(5.0, 3.0))
+    fit([TrainingErrors(), Check()], loss=PotentialLoss(5.0, 3.0))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """A rank of a training, without the training."""
 
+from types import SimpleNamespace
+
 
 class FakeTrainer:
     """As much of a trainer as the data module looks at."""
@@ -8,5 +10,6 @@ class FakeTrainer:
     num_devices = 1
 
     def __init__(self, epoch, ranks=1, rank=0):
-        self.current_epoch, self.world_size, self.global_rank = epoch, ranks, rank
-        self.strategy = type("Strategy", (), {"root_device": type("Device", (), {"type": "cpu"})})
+        self.world_size, self.global_rank = ranks, rank
+        self.strategy = SimpleNamespace(root_device=SimpleNamespace(type="cpu"))
+        self.fit_loop = SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=epoch)))

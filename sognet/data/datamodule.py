@@ -1,6 +1,5 @@
 """DataModule: structures -> plan of an epoch -> graphs, built in worker processes -> batches, shared out over ranks."""
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,10 +74,12 @@ class StructureDataModule(lightning.LightningDataModule):
 
     @property
     def reload_every_n_epochs(self) -> int:
-        """Epochs after which the number of training batches may change; 0 for never."""
-        if self.max_atoms is not None or self.max_edges is not None:
-            return 1
-        return math.gcd(*(s.epochs for s in self.stages)) if len(self.stages) > 1 else 0
+        """Epochs after which Lightning asks for the training loader, whose batches may change in number; 0 for never.
+
+        Every epoch with stages: Lightning counts from where a run is resumed, not from the first epoch.
+        """
+        limited = self.max_atoms is not None or self.max_edges is not None
+        return int(limited or len(self.stages) > 1)
 
     def stage_batch_size(self, epoch: int) -> int | None:
         """Batch size of an epoch."""
@@ -97,7 +98,7 @@ class StructureDataModule(lightning.LightningDataModule):
 
         It is the same loader every time, so that its worker processes go on.
         """
-        epoch = self.trainer.current_epoch if self.trainer else 0
+        epoch = self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0  # right on resuming too
         dataset = self._dataset("train")
         limits = self._limits("train", self.stage_batch_size(epoch))
         if "train" not in self.loaders:

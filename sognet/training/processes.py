@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from pathlib import Path
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, ListConfig
+
+from sognet.training.interruption import STOPPED
 
 
 @contextmanager
@@ -79,11 +82,23 @@ def global_rank() -> int:
     return rank_zero_only.rank or 0
 
 
+def end_with_parent() -> None:
+    """End this rank where rank 0, which started it, has been killed: nobody else would."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _watch(workers: list[subprocess.Popen], log: str, finished: threading.Event) -> None:
     """End this process where another rank dies: it may be waiting for it inside a call that nothing interrupts."""
     while not finished.wait(1.0):
         for rank, worker in enumerate(workers, start=1):
-            if worker.poll() not in (None, 0):
+            if worker.poll() not in (None, 0, *STOPPED.values()):
                 last = Path(log).read_text(errors="replace").strip().splitlines()[-1:]
                 print(f"error: rank {rank} ended with code {worker.returncode}, see {log}: {''.join(last)}", flush=True)
                 for other in workers:

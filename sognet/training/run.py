@@ -24,7 +24,9 @@ from sognet.evaluation.report import box_length, print_summary, report, write_su
 from sognet.model import SOGNet, load_model
 from sognet.model.build import build_model
 from sognet.training.callbacks import LogDecay
+from sognet.training.checkpoint_files import WholeCheckpoints
 from sognet.training.fine_tuning import freeze, model_to_fine_tune
+from sognet.training.interruption import SaveWhenToldToStop, requeued
 from sognet.training.loss import PotentialLoss
 from sognet.training.media import log_configuration, log_media, pixels
 from sognet.training.metrics_file import forget_metrics_after
@@ -58,6 +60,8 @@ def run(config: DictConfig) -> float | None:
     if config.start_from:
         check_fine_tuning(config, HydraConfig.get().overrides.task)
     folder = Path(config.folder).absolute()
+    if requeued() and (folder / "checkpoints" / LAST).is_file():
+        return train(resumed_configuration(folder, []))
     config = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
     config.folder = str(folder)
     if config.batch.stages:
@@ -68,7 +72,7 @@ def run(config: DictConfig) -> float | None:
         config.logger.wandb.name = (HydraConfig.get().job.override_dirname or folder.name)[:LONGEST_NAME]
     if global_rank() == 0:
         try:
-            (folder / "checkpoints").mkdir(parents=True)
+            (folder / "checkpoints").mkdir(parents=True, exist_ok=requeued())
         except FileExistsError:
             raise InputError(f"{folder} already holds a run; wait a second or choose another hydra.run.dir") from None
         OmegaConf.save(config, folder / "config.yaml")
@@ -216,12 +220,14 @@ def build_trainer(
 ) -> lightning.Trainer:
     """Trainer with the callbacks and loggers of the configuration, and extra callbacks."""
     callbacks: list[Any] = extra + [instantiate(c) for c in config.callbacks.values() if c]
+    callbacks.append(SaveWhenToldToStop(Path(config.folder) / "checkpoints" / LAST))
     for callback in callbacks:
         if getattr(callback, "monitor", None) == "val/loss" and not has_validation:
             callback.monitor = "train/loss"
     return instantiate(
         config.trainer,
         callbacks=callbacks,
+        plugins=[WholeCheckpoints(), *(instantiate(p) for p in config.trainer.get("plugins") or ())],
         logger=[instantiate(c) for c in config.logger.values() if c],
         default_root_dir=config.folder,
         reload_dataloaders_every_n_epochs=datamodule.reload_every_n_epochs,

@@ -194,5 +194,5 @@ def test_a_mixture_weighs_its_sources(tmp_path):
 def test_stages_follow_one_another(structures):
     stages = [Stage(2, 3), Stage(4, 6)]
     module = StructureDataModule(Splits("s", structures), 3.0, stages=stages)
-    assert module.reload_every_n_epochs == 3
+    assert module.reload_every_n_epochs == 1
     assert [module.stage_batch_size(e) for e in (0, 2, 3, 8, 100)] == [2, 2, 4, 4, 4]

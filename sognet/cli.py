@@ -157,5 +157,8 @@ def quieten() -> None:
         ".*You passed `inference_mode=.*",
         ".*LeafSpec.*is deprecated.*",
         ".*Total length of `list` across ranks is zero.*",
+        ".*It is recommended to use `self.log.*sync_dist=True.*",  # of what is the same on all ranks
+        ".*Grad strides do not match bucket view strides.*",
+        ".*``declarative_base.*is now available as.*",
     ):
         warnings.filterwarnings("ignore", message=message)

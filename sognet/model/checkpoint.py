@@ -1,17 +1,27 @@
 """Self-contained, safe checkpoints: a model's description and weights, loaded without running anything in the file."""
 
 import pickle
+import reprlib
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sognet.errors import InputError
 from sognet.model.description import describe, rebuild
+from sognet.model.frugal import Frugal
 from sognet.model.sognet import SOGNet
 
 FORMAT = 1
 """Version of what `model_entry` writes."""
+
+LARGEST_INDEX = 1 << 24
+"""Bytes of everything in a checkpoint but the tensors; measured: 0.1 MB."""
+
+SPARE_ELEMENTS = 1_000_000
+"""Elements that a tensor made while a model is built may have beyond those of the weights."""
 
 PREFIX = "model."
 """Prefix of the model's weights in a training checkpoint."""
@@ -36,32 +46,67 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", dtype: torc
     InputError : no such file, not a checkpoint of sognet, of another version, or broken.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(f"{path}: refused, the file holds more than plain values and tensors") from error
-    except Exception as error:  # zip, end-of-file and format errors of torch.load
-        raise InputError(f"{path}: not a readable checkpoint, it may be truncated") from error
-    entry = checkpoint.get("sognet") if isinstance(checkpoint, dict) else None
-    if not isinstance(entry, dict) or not isinstance(checkpoint.get("state_dict"), dict):
+    checkpoint = read_checkpoint(path)
+    entry, state = checkpoint.get("sognet"), checkpoint.get("state_dict")
+    if not isinstance(entry, dict) or not isinstance(state, dict):
         raise InputError(f"{path}: not a checkpoint of sognet (its `sognet` entry is missing)")
     if entry.get("format") != FORMAT:
         raise InputError(
-            f"{path}: written in format {entry.get('format')}, this version reads format {FORMAT}; "
+            f"{path}: written in format {_shortened(entry.get('format'))}, this version reads format {FORMAT}; "
             "use the version of sognet that wrote it"
         )
     try:
-        model = rebuild(entry.get("model"))
+        weights = {k[len(PREFIX) :]: v for k, v in state.items() if str(k).startswith(PREFIX)}
+        with Frugal(SPARE_ELEMENTS + _n_elements(weights)):
+            model = rebuild(entry.get("model"))
         if not isinstance(model, SOGNet):
             raise InputError("the description is not that of a whole model")
         trained = {"torch.float32": torch.float32, "torch.float64": torch.float64}.get(
             entry.get("dtype"), torch.float32
         )
-        weights = {k[len(PREFIX) :]: v for k, v in checkpoint["state_dict"].items() if str(k).startswith(PREFIX)}
         model.to(trained).load_state_dict(weights)
-    except (InputError, RuntimeError, TypeError, AttributeError) as error:
+    except (InputError, RuntimeError, TypeError, AttributeError, MemoryError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: {reason[:300]}") from error
     return model.to(device=device, dtype=dtype or trained).eval()
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Plain values and tensors of a checkpoint.
+
+    Raises
+    ------
+    InputError : no such file, or it holds anything else, or more than a checkpoint needs.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+        if any(m.compress_type != zipfile.ZIP_STORED for m in members):
+            raise InputError(f"{path}: refused, the file is compressed, which checkpoints never are")
+        if any(m.filename.endswith("data.pkl") and m.file_size > LARGEST_INDEX for m in members):
+            raise InputError(f"{path}: refused, the file holds far more values than a checkpoint has")
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise InputError(f"{path}: refused, the file holds more than plain values and tensors") from error
+    except Exception as error:  # zip, end-of-file and format errors of torch.load
+        raise InputError(f"{path}: not a readable checkpoint, it may be truncated") from error
+    if not isinstance(checkpoint, dict):
+        raise InputError(f"{path}: not a checkpoint of sognet")
+    return checkpoint
+
+
+def _n_elements(weights: dict[str, Any]) -> int:
+    """Numbers that the weights hold; an InputError where a tensor pretends to hold more than is in the file."""
+    for name, value in weights.items():
+        stored = value.untyped_storage().nbytes() if isinstance(value, Tensor) and value.layout == torch.strided else -1
+        if stored < 0 or value.numel() * value.element_size() > stored:
+            raise InputError(f"the weight {_shortened(name)} is not a plain tensor")
+    return sum(value.numel() for value in weights.values())
+
+
+def _shortened(value: Any) -> str:
+    return reprlib.repr(value)[:80]

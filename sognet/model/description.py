@@ -5,6 +5,7 @@ constructor argument of these classes is an attribute of the same name.
 """
 
 import inspect
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,8 +34,8 @@ def rebuild(description: Any) -> nn.Module:
     ------
     InputError : an unknown class or arguments that the class does not accept.
     """
-    if not isinstance(description, Mapping) or description.get("class") not in CLASSES:
-        raise InputError(f"not the description of a sognet model: {str(description)[:80]}")
+    if not isinstance(description, Mapping) or str(description.get("class")) not in CLASSES:
+        raise InputError(f"not the description of a sognet model: {reprlib.repr(description)[:80]}")
     cls = CLASSES[description["class"]]
     arguments = {k: v for k, v in description.items() if k != "class"}
     if unknown := set(arguments) - set(inspect.signature(cls).parameters):

@@ -18,6 +18,9 @@ from sognet.short_range.edges import PairMatrix, SpeciesIndex, edge_vectors, nei
 from sognet.short_range.message_passing import MessagePassing
 from sognet.short_range.radial import BesselFunctions
 
+LARGEST_ORDER = 10
+"""The number of invariants grows steeply with the order; published models end at 4."""
+
 
 @dataclass(frozen=True)
 class EdgeBasis:
@@ -59,11 +62,13 @@ class CACE(nn.Module):
         n_message_passing: int = 0,
     ) -> None:
         super().__init__()
-        if min(n_bessel, n_radial, n_embedding) < 1 or l_max < 0 or n_message_passing < 0 or cutoff <= 0:
+        if min(n_bessel, n_radial, n_embedding) < 1 or n_message_passing < 0 or cutoff <= 0:
             raise ValueError(
-                "need n_bessel, n_radial, n_embedding >= 1, l_max, n_message_passing >= 0 and cutoff > 0, got "
-                f"{n_bessel}, {n_radial}, {n_embedding}, {l_max}, {n_message_passing}, {cutoff}"
+                "need n_bessel, n_radial, n_embedding >= 1, n_message_passing >= 0 and cutoff > 0, got "
+                f"{n_bessel}, {n_radial}, {n_embedding}, {n_message_passing}, {cutoff}"
             )
+        if not 0 <= l_max <= LARGEST_ORDER:
+            raise ValueError(f"l_max must lie within 0 and {LARGEST_ORDER}, got {l_max}")
         self.species = list(species)
         self.cutoff = cutoff
         self.n_bessel = n_bessel

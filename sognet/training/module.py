@@ -74,7 +74,8 @@ class PotentialModule(lightning.LightningModule):
             return weighted
         self.logged_batch = batch_idx
         n = batch.num_graphs
-        self.log_dict({f"train/{k}": v.detach() for k, v in terms.items()}, on_step=False, on_epoch=True, batch_size=n)
+        logged = {f"train/{k}": v.detach() for k, v in terms.items()}
+        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=n, sync_dist=True)
         if self.loss.uses("forces"):
             force_error = 1000 * (out["forces"].detach() - batch.forces).square().mean().sqrt()
             self.log("F meV/Å", force_error, prog_bar=True, logger=False, batch_size=n)

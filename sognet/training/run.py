@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -23,6 +22,7 @@ from sognet.errors import InputError
 from sognet.evaluation.report import box_length, print_summary, report, write_summary
 from sognet.model import SOGNet, load_model
 from sognet.model.build import build_model
+from sognet.model.checkpoint import read_checkpoint
 from sognet.training.callbacks import LogDecay
 from sognet.training.checkpoint_files import WholeCheckpoints
 from sognet.training.fine_tuning import freeze, model_to_fine_tune
@@ -162,7 +162,7 @@ def train(config: DictConfig) -> float | None:
         extra = [LogDecay(box_length(reported))] if model.long_range else []
         trainer = build_trainer(config, bool(splits.val), datamodule, extra)
         if last and trainer.is_global_zero:
-            forget_metrics_after(folder / "metrics.csv", torch.load(last, weights_only=True)["global_step"])
+            forget_metrics_after(folder / "metrics.csv", read_checkpoint(last).get("global_step", 0))
         if trainer.is_global_zero:
             for run_logger in trainer.loggers:
                 log_configuration(run_logger, config)

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import time
+import zipfile
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from structures import graph_of, random_atoms, small_model
 
 from sognet import load_model
 from sognet.errors import InputError
+from sognet.model import frugal
 from sognet.model.checkpoint import model_entry
 
 
@@ -75,6 +78,71 @@ def test_foreign_descriptions_are_refused_in_one_line(model, tmp_path, entry):
     with pytest.raises(InputError, match=r"m\.ckpt") as caught:
         load_model(save(model, tmp_path / "m.ckpt", sognet=entry))
     assert len(str(caught.value).splitlines()) == 1
+
+
+def nested(depth):
+    value = {}
+    for _ in range(depth):
+        value = {"class": "SOGNet", "short_range": value}
+    return value
+
+
+def hostile(model, kind):
+    """What a checkpoint is changed by, so that it would run, or hold, or take, more than it may."""
+    entry = model_entry(model)
+    weights = {f"model.{k}": v for k, v in model.state_dict().items()}
+    name = (
+        "model.energy_head.network.0.weight" if "model.energy_head.network.0.weight" in weights else next(iter(weights))
+    )
+    cace = {"class": "CACE", "species": ["Na"], "cutoff": 4.0}
+
+    def described(**changes):
+        return {"sognet": entry | {"model": entry["model"] | changes}}
+
+    return {
+        "a million keys": lambda: {"state_dict": {f"model.{i}": i for i in range(1_000_000)}},
+        "a million settings": lambda: described(charges={f"X{i}": 1.0 for i in range(1_000_000)}),
+        "deep nesting of a description": lambda: {"sognet": entry | {"model": nested(300)}},
+        "expanded storage": lambda: {"state_dict": weights | {name: torch.zeros(1).expand(10**6, 10**6)}},
+        "sparse weights": lambda: {"state_dict": weights | {name: torch.zeros(4, 4).to_sparse()}},
+        "numbers for weights": lambda: {"state_dict": weights | {name: 3}},
+        "terabytes of weights": lambda: described(energy_hidden=[10**6, 10**6]),
+        "gigabytes of weights": lambda: described(energy_hidden=[30_000, 30_000]),
+        "a million layers": lambda: described(short_range=cace | {"n_message_passing": 10**6}),
+        "endless invariants": lambda: described(short_range=cace | {"l_max": 10**6}),
+        "negative sizes": lambda: described(energy_hidden=[-3]),
+        "a list for a name": lambda: described(short_range={"class": ["CACE"]}),
+        "a dictionary for a format": lambda: {"sognet": entry | {"format": {str(i): i for i in range(10_000)}}},
+    }[kind]()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "a million keys", "a million settings", "deep nesting of a description", "expanded storage", "sparse weights",
+        "numbers for weights", "terabytes of weights", "gigabytes of weights", "a million layers", "endless invariants",
+        "negative sizes", "a list for a name", "a dictionary for a format",
+    ],
+)  # fmt: skip
+def test_hostile_checkpoints_cost_seconds_and_give_one_line(model, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(frugal.Frugal.__init__, "__defaults__", (1.0,))
+    path = save(model, tmp_path / "m.ckpt", **hostile(model, kind))
+    started = time.perf_counter()
+    with pytest.raises(InputError, match=r"m\.ckpt") as caught:
+        load_model(path)
+    assert time.perf_counter() - started < 10
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 500
+
+
+def test_a_compressed_checkpoint_is_refused(model, tmp_path):
+    """Zeros compress a thousandfold."""
+    path = save(model, tmp_path / "m.ckpt")
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(tmp_path / "bomb.ckpt", "w", zipfile.ZIP_DEFLATED) as target:
+        for member in source.infolist():
+            target.writestr(member.filename, source.read(member))
+    with pytest.raises(InputError, match="compressed"):
+        load_model(tmp_path / "bomb.ckpt")
 
 
 def test_weights_of_another_shape_are_refused(model, tmp_path):

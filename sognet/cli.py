@@ -122,17 +122,19 @@ def main() -> None:
         known = ", ".join([*COMMANDS, "runs", "dashboard"])
         sys.exit(f"sognet has no command {command!r}; there are {known} (see sognet --help)")
     sys.argv = [sys.argv[0], *sys.argv[2:]]
-    quieten()
-    keep_freed_memory()
     sys.argv += [f"hydra.run.dir={a.removeprefix('resume=')}" for a in sys.argv if a.startswith("resume=")]
 
     composed = False
 
+    from sognet.training.sweep import in_sweep, run_member
+
     def task(config: DictConfig) -> float | None:
         nonlocal composed
         composed = True
+        quieten()
+        keep_freed_memory()
         try:
-            return COMMANDS[command](config)
+            return run_member(COMMANDS[command], config) if in_sweep() else COMMANDS[command](config)
         except InputError as error:
             raise CompactHydraException(f"\nerror: {error}") from error
 

@@ -12,6 +12,7 @@ from sognet.configuration import CONFIGURATION, nearest
 from sognet.data import Statistics
 from sognet.errors import InputError
 from sognet.model.build import build_model
+from sognet.training.checks import check
 
 GROUPS = sorted(
     (str(file.parent.relative_to(CONFIGURATION)), file.stem)
@@ -29,6 +30,7 @@ def composed(*overrides: str):
 @pytest.mark.parametrize(("group", "option"), GROUPS)
 def test_every_option_of_every_group_composes(group, option):
     config = composed(f"{group}={option}")
+    check(config)
     OmegaConf.to_container(config, resolve=True)
 
 

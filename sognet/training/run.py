@@ -25,6 +25,7 @@ from sognet.model.build import build_model
 from sognet.model.checkpoint import read_checkpoint
 from sognet.training.callbacks import LogDecay
 from sognet.training.checkpoint_files import WholeCheckpoints
+from sognet.training.checks import check, check_one_batch
 from sognet.training.fine_tuning import freeze, model_to_fine_tune
 from sognet.training.interruption import SaveWhenToldToStop, requeued
 from sognet.training.loss import PotentialLoss
@@ -57,8 +58,9 @@ def run(config: DictConfig) -> float | None:
     """
     if config.resume:
         return train(resumed_configuration(Path(config.resume).absolute(), HydraConfig.get().overrides.task))
+    check(config, HydraConfig.get().overrides.task if HydraConfig.initialized() else ())
     if config.start_from:
-        check_fine_tuning(config, HydraConfig.get().overrides.task)
+        config.start_from = str(Path(config.start_from).absolute())
     folder = Path(config.folder).absolute()
     if requeued() and (folder / "checkpoints" / LAST).is_file():
         return train(resumed_configuration(folder, []))
@@ -77,20 +79,6 @@ def run(config: DictConfig) -> float | None:
             raise InputError(f"{folder} already holds a run; wait a second or choose another hydra.run.dir") from None
         OmegaConf.save(config, folder / "config.yaml")
     return train(config)
-
-
-def check_fine_tuning(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Make the checkpoint's path absolute, for the processes of a run.
-
-    Raises
-    ------
-    InputError : the command line sets the model, which comes from the checkpoint.
-    """
-    config.start_from = str(Path(config.start_from).absolute())
-    for override in overrides:
-        name = override.lstrip("+~").partition("=")[0]
-        if name.partition("/")[0].partition(".")[0] == "model" and name != "model.composition_energies":
-            raise InputError(f"{override}: the model comes from start_from={config.start_from}; leave one of them out")
 
 
 def resumed_configuration(folder: Path, overrides: Sequence[str]) -> DictConfig:
@@ -142,6 +130,7 @@ def train(config: DictConfig) -> float | None:
     splits: Splits = instantiate(config.dataset)
     loss: PotentialLoss = instantiate(config.loss)
     check_targets(loss, splits)
+    check_one_batch(config, len(splits.train))
     last = folder / "checkpoints" / LAST
     last = last if last.is_file() else None  # of the run that this one continues
     model = starting_model(config, splits, last)

@@ -50,7 +50,7 @@ def files_of(path: Paths) -> Iterator[tuple[Path, Selection]]:
         for one in path:
             yield from files_of(one)
         return
-    name, selection = parse_filename(str(path), None)
+    name, selection = (str(path), None) if Path(path).exists() else parse_filename(str(path), None)
     if Path(name).exists():
         found = [Path(name)]
     elif glob.has_magic(name):

@@ -125,6 +125,8 @@ def test_paths_may_be_folders_patterns_and_lists(tmp_path):
     assert len(read_structures(f"{tmp_path}/runs/*/OUTCAR")) == 4
     assert len(read_structures(f"{tmp_path}/**/OUTCAR@:1")) == 2
     assert len(read_structures([f"{tmp_path}/a.xyz@:3", tmp_path / "runs" / "2"])) == 5
+    write(tmp_path / "b@300K.xyz", frames[:2], format="extxyz")
+    assert len(read_structures(tmp_path / "b@300K.xyz")) == 2
     with pytest.raises(InputError, match="no file matches"):
         read_structures(f"{tmp_path}/runs/*/OUTCAT")
 

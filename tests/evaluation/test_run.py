@@ -130,8 +130,8 @@ def test_other_data_must_be_named(runs, tmp_path):
     with pytest.raises(InputError, match=r"2_seed=2.*trained on different data \(dataset\.seed\)"):
         evaluated(str(tmp_path / "sweep"), tmp_path / "out")
     named = {"_target_": "sognet.data.from_files", "path": str(tmp_path / "mine.xyz"), "val_fraction": None}
-    rows = evaluated(str(tmp_path / "sweep"), tmp_path / "out", dataset=named | {"test_fraction": None})
-    assert len(rows) == 3
+    rows = evaluated([str(runs[0]), str(runs[2])], tmp_path / "out", dataset=named | {"test_fraction": None})
+    assert len(rows) == 2
     OmegaConf.save({"dataset": "mine.xyz"}, runs[0] / "config.yaml")
     with pytest.raises(InputError, match="not a group"):
         evaluated(str(runs[0]), tmp_path / "out")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ase.data import atomic_numbers
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -78,7 +79,8 @@ def new_ensemble(config: DictConfig) -> DictConfig:
     if config.model.short_range.species is None:
         fill_fractions(config.dataset)
         splits: Splits = instantiate(config.dataset)
-        config.model.short_range.species = statistics(splits.train + splits.val).species
+        known = {s for part in (splits.train, splits.val) if part for s in statistics(part).species}
+        config.model.short_range.species = sorted(known, key=atomic_numbers.get)
     return config
 
 

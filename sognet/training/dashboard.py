@@ -112,6 +112,10 @@ class ErrorsByGroup(lightning.Callback):
         pl_module.log_dict(curves)
 
 
+FIRST_DRAWING = 1.0
+"""Seconds that the first drawing is expected to take."""
+
+
 class Figures(lightning.Callback):
     """Draws what validation has predicted: parity, histograms of force errors and latents by element, the kernel.
 
@@ -123,15 +127,18 @@ class Figures(lightning.Callback):
     Parameters
     ----------
     every_n_validations : draw at most at every n-th validation, beginning with the first.
-    max_time_share : and only while drawing has taken less than this share of the time since the start.
+    max_time_share : and only where all drawing stays below this share of the time since the start; a training too
+        short for that is drawn once, at its end.
     """
 
-    def __init__(self, every_n_validations: int = 10, max_time_share: float = 0.005) -> None:
+    def __init__(self, every_n_validations: int = 10, max_time_share: float = 0.01) -> None:
         self.every_n_validations = every_n_validations
         self.max_time_share = max_time_share
         self.validations = 0
         self.started = self.spent = 0.0
+        self.last_drawing = FIRST_DRAWING
         self.predictions: list[Prediction] | None = None  # None: this validation is not drawn
+        self.collecting = self.drawn = False
         self.force_parts: dict[str, float] = {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -149,9 +156,9 @@ class Figures(lightning.Callback):
     @rank_zero_only
     def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Decide whether this validation is drawn."""
-        due = self.validations % self.every_n_validations == 0 and not trainer.sanity_checking
-        affordable = self.spent <= self.max_time_share * (time.perf_counter() - self.started)
-        self.predictions = [] if due and affordable else None
+        self.collecting = self.validations % self.every_n_validations == 0 and not trainer.sanity_checking
+        if self.collecting:
+            self.predictions = []
         self.validations += not trainer.sanity_checking
 
     @rank_zero_only
@@ -165,7 +172,7 @@ class Figures(lightning.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the predictions."""
-        if self.predictions is None:
+        if not self.collecting:
             return
         begun = time.perf_counter()
         if batch_idx == 0 and "forces" in outputs and pl_module.model.long_range:
@@ -180,18 +187,30 @@ class Figures(lightning.Callback):
 
     @rank_zero_only
     def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Draw and log."""
-        if not self.predictions:
+        """Draw and log, where there is time for it."""
+        if not self.collecting or not self.predictions:
             return
-        begun = time.perf_counter()
         pl_module.log_dict(self.force_parts, rank_zero_only=True)
+        affordable = self.max_time_share * (time.perf_counter() - self.started)
+        if self.spent + self.last_drawing <= affordable:
+            self._draw(trainer, pl_module.model)
+
+    @rank_zero_only
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Draw once where there was no time for it."""
+        if self.predictions and not self.drawn:
+            self._draw(trainer, pl_module.model)
+
+    def _draw(self, trainer: lightning.Trainer, model: SOGNet) -> None:
+        begun = time.perf_counter()
         loggers = [run_logger for run_logger in trainer.loggers if takes_media(run_logger)]
         if loggers:
-            histograms, images = self._media(pl_module.model, box_length(trainer.datamodule.splits))
+            histograms, images = self._media(model, box_length(trainer.datamodule.splits))
             for run_logger in loggers:
                 log_media(run_logger, histograms, images, trainer.global_step)
-        self.predictions = None
-        self.spent += time.perf_counter() - begun
+        self.predictions, self.drawn = None, True
+        self.last_drawing = time.perf_counter() - begun
+        self.spent += self.last_drawing
 
     def _media(self, model: SOGNet, box: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         finite = [

@@ -207,16 +207,19 @@ def test_the_training_error_is_the_root_of_its_term():
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
-    [((1, 1e9), [0, 1, 2, 3, 4]), ((2, 1e9), [0, 2, 4]), ((1, 0.0), [0]), ((10, 1e9), [0])],
+    [((1, 1e9), [0, 1, 2, 3, 4]), ((2, 1e9), [0, 2, 4]), ((10, 1e9), [0]), ((1, 0.0), [5]), ((10, 0.0), [5])],
 )
-def test_figures_are_drawn_at_every_nth_validation_and_within_their_share_of_the_time(settings, expected):
+def test_figures_are_drawn_at_every_nth_validation_within_their_share_of_the_time_or_at_the_end(
+    settings, expected, monkeypatch
+):
     figures, drawn = Figures(*settings), []
 
-    class Watch(lightning.Callback):
-        def on_validation_epoch_end(self, trainer, pl_module):  # before `figures`
-            if figures.predictions is not None:
-                drawn.append(trainer.current_epoch)
-                assert len(figures.predictions) == 6
+    def draw(trainer, model):
+        drawn.append(trainer.current_epoch)
+        assert len(figures.predictions) == 6
+        actually(trainer, model)
 
-    fit([Watch(), figures], epochs=5)
+    actually = figures._draw
+    monkeypatch.setattr(figures, "_draw", draw)
+    fit([figures], epochs=5)
     assert drawn == expected

@@ -67,6 +67,8 @@ def prepare(
     InputError : the folder holds a finished data set or one of other structures, another process prepares it, or it
         cannot be written.
     """
+    if splits.weights is not None:
+        raise InputError("prepared data sets have no weights; leave those of dataset.sources out")
     with _alone_in(folder):
         if (folder / INDEX).exists():
             raise InputError(f"{folder} already holds a prepared data set; choose another folder or delete this one")

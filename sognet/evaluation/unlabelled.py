@@ -5,7 +5,7 @@ from pathlib import Path
 from ase.io import write
 from omegaconf import DictConfig
 
-from sognet.data import Keys, read_structures
+from sognet.data import Keys, Units, read_structures
 from sognet.errors import InputError
 from sognet.evaluation.checkpoints import chosen_device, chosen_dtype, find_checkpoints
 from sognet.evaluation.committee import committee_prediction
@@ -32,7 +32,7 @@ def predict_file(config: DictConfig) -> None:
     else:
         models = [load_model(checkpoints[0], device, dtype)]
     keys = Keys(energy=None, forces=None, stress=None, charge=config.charge_key)
-    structures = read_structures(config.path, keys, config.format)
+    structures = read_structures(config.path, keys, config.format, Units(length=config.length_unit))
     periodic = any(s.pbc.all() for s in structures)
     predictions = [list(predict(m, structures, config.batch_size, stress=periodic, progress=True)) for m in models]
     members = zip(*predictions, strict=True)

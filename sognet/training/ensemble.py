@@ -26,6 +26,7 @@ from sognet.evaluation.predictions import predict_splits
 from sognet.evaluation.report import write_summary
 from sognet.evaluation.run import shared_splits, trained_configuration
 from sognet.model import load_committee
+from sognet.training.interruption import requeued
 from sognet.training.processes import global_rank
 from sognet.training.run import BEST, LAST, overridden, resumed_configuration, run, train
 
@@ -51,7 +52,11 @@ def run_ensemble(config: DictConfig) -> float | None:
     InputError : the folder already holds a run, or `resume` names no ensemble.
     """
     overrides: Sequence[str] = ()
-    if config.resume:
+    folder = Path(config.folder).absolute()
+    if requeued() and (folder / "config.yaml").is_file():
+        config.resume = str(folder)
+        config = resumed_ensemble(config, overrides)
+    elif config.resume:
         overrides = [o for o in HydraConfig.get().overrides.task if o.partition("=")[0] not in ("resume", "ensemble")]
         config = resumed_ensemble(config, overrides)
     else:
@@ -109,6 +114,9 @@ def member_configuration(config: DictConfig, number: int) -> DictConfig:
     member.ensemble = 1
     member.folder = str(Path(config.folder) / f"member_{number}")
     member.seed = config.seed + number
+    if member.logger.get("wandb"):
+        member.logger.wandb.group = Path(config.folder).name
+        member.logger.wandb.name = f"member_{number}"
     dataset = member.dataset
     if "val_seed" in dataset and dataset.val_fraction != 0 and not dataset.get("val_path"):
         first = dataset.seed if dataset.val_seed is None else dataset.val_seed

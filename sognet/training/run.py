@@ -69,8 +69,9 @@ def run(config: DictConfig) -> float | None:
     if config.batch.stages:
         config.trainer.max_epochs = sum(stage.epochs for stage in config.batch.stages)
     fill_fractions(config.dataset)
-    if HydraConfig.get().mode == RunMode.MULTIRUN and config.logger.get("wandb"):
-        config.logger.wandb.group = config.logger.wandb.group or folder.parent.name
+    wandb_run = config.logger.get("wandb")
+    if HydraConfig.get().mode == RunMode.MULTIRUN and wandb_run and not wandb_run.group:
+        config.logger.wandb.group = folder.parent.name
         config.logger.wandb.name = (HydraConfig.get().job.override_dirname or folder.name)[:LONGEST_NAME]
     if global_rank() == 0:
         try:

@@ -252,8 +252,7 @@ def test_sweep_of_distributed_runs_has_one_folder_per_run(data, tmp_path):
     folders = sorted(file.parent for file in tmp_path.rglob("summary.json"))
     assert len(folders) == 2
     runs = [next(r.run for r in records(f) if r.WhichOneof("record_type") == "run") for f in folders]
-    for number, run in enumerate(runs, start=1):
-        assert f"seed={number}" in run.display_name
+    assert [run.display_name for run in runs] == [folder.name[:128] for folder in folders]  # too long for wandb
     assert {run.run_group for run in runs} == {folders[0].parent.name}
     assert len(list(tmp_path.rglob("config.yaml"))) == 2
     table = sognet("runs", tmp_path)

@@ -72,7 +72,8 @@ def run(config: DictConfig) -> float | None:
     wandb_run = config.logger.get("wandb")
     if HydraConfig.get().mode == RunMode.MULTIRUN and wandb_run and not wandb_run.group:
         config.logger.wandb.group = folder.parent.name
-        config.logger.wandb.name = (HydraConfig.get().job.override_dirname or folder.name)[:LONGEST_NAME]
+        differs = HydraConfig.get().job.override_dirname
+        config.logger.wandb.name = differs if 0 < len(differs) <= LONGEST_NAME else folder.name[:LONGEST_NAME]
     if global_rank() == 0:
         try:
             (folder / "checkpoints").mkdir(parents=True, exist_ok=requeued())

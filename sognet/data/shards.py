@@ -34,6 +34,8 @@ SCHEMA = pa.schema(
 )
 SPLIT_BYTES = ["positions.list.element", "forces.list.element"]  # compress better byte by byte
 DIGEST = b"sognet.digest"
+WITHOUT_THREADS = {"pre_buffer": False, "page_checksum_verification": True}
+"""Worker processes are forked, and Arrow's threads would not be there any more."""
 
 
 def table(structures: Sequence[Structure]) -> pa.Table:
@@ -98,7 +100,7 @@ def read_block(path: Path, number: int) -> "Block":
     InputError : the file is missing or damaged.
     """
     try:
-        with path.open("rb") as source, pq.ParquetFile(source, page_checksum_verification=True) as file:
+        with path.open("rb") as source, pq.ParquetFile(source, **WITHOUT_THREADS) as file:
             return Block(file.read_row_group(number, use_threads=False))
     except FileNotFoundError:
         raise InputError(
@@ -111,7 +113,8 @@ def read_block(path: Path, number: int) -> "Block":
 def read_sizes(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Atoms and, where they were counted, edges of each structure, (n_structures,)."""
     try:
-        sizes = pq.read_table(path, use_threads=False)
+        with path.open("rb") as source, pq.ParquetFile(source, **WITHOUT_THREADS) as file:
+            sizes = file.read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read ({error}); prepare the data set again") from error
     n_edges = sizes["n_edges"].to_numpy().astype(np.int64) if "n_edges" in sizes.column_names else None

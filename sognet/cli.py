@@ -13,7 +13,8 @@ from omegaconf import DictConfig
 
 from sognet import __version__
 from sognet.allocator import keep_freed_memory
-from sognet.configuration import CONFIGURATION, nearest
+from sognet.completion import bash_script
+from sognet.configuration import CONFIGURATION, nearest, page
 from sognet.errors import InputError
 
 HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a learned long-range interaction
@@ -31,6 +32,8 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
   sognet data prepare dataset.path=... folder=shards   for data larger than memory; train with dataset=stream
   sognet runs outputs/default                          table of finished runs, best first, and what differs
   sognet dashboard entity/project                      a wandb workspace with the panels that a training needs
+  sognet configuration                                 page of all groups and values, as in docs/configuration.md
+  eval "$(sognet completion bash)"                     completion of groups and values with the tab key
   sognet train --help                                  groups and values that can be set
 """
 
@@ -91,6 +94,13 @@ def make_dashboard(project: str) -> None:
         sys.exit(f"error: {error}")
 
 
+def show_completion(shells: list[str]) -> None:
+    """`sognet completion`."""
+    if shells != ["bash"]:
+        sys.exit('error: sognet completion knows bash: eval "$(sognet completion bash)"')
+    print(bash_script(tuple(COMMANDS), OTHER_COMMANDS))
+
+
 COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {
     "train": run_train,
     "evaluate": run_evaluate,
@@ -99,6 +109,8 @@ COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {
     "data prepare": run_prepare,
 }
 """By name, of one or two words; the configuration of `data prepare` is conf/data_prepare.yaml."""
+
+OTHER_COMMANDS = ("runs", "dashboard", "configuration", "completion")
 
 
 def main() -> None:
@@ -118,18 +130,24 @@ def main() -> None:
     if command == "dashboard":
         make_dashboard(sys.argv[2] if len(sys.argv) > 2 else "")
         return
+    if command == "completion":
+        show_completion(sys.argv[2:])
+        return
+    if command == "configuration":
+        print(page())
+        return
     if command not in COMMANDS:
-        known = ", ".join([*COMMANDS, "runs", "dashboard"])
-        sys.exit(f"sognet has no command {command!r}; there are {known} (see sognet --help)")
+        names = ", ".join((*COMMANDS, *OTHER_COMMANDS))
+        sys.exit(f"sognet has no command {command!r}; there are {names} (see sognet --help)")
     sys.argv = [sys.argv[0], *sys.argv[2:]]
     sys.argv += [f"hydra.run.dir={a.removeprefix('resume=')}" for a in sys.argv if a.startswith("resume=")]
 
     composed = False
 
-    from sognet.training.sweep import in_sweep, run_member
-
     def task(config: DictConfig) -> float | None:
         nonlocal composed
+        from sognet.training.sweep import in_sweep, run_member
+
         composed = True
         quieten()
         keep_freed_memory()

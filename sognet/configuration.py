@@ -13,6 +13,13 @@ CONFIGURATION = PACKAGED if PACKAGED.is_dir() else Path(__file__).parent.parent 
 WITHOUT_PACKAGE = ("experiment", "sweep")
 """Groups whose values are set where they belong, not below the group's name."""
 
+PAGE_START = """# Configuration
+
+Written by `sognet configuration`. `group=option` chooses one of the files below, `group.name=value` sets a value in it;
+values of experiments and sweeps stand where they belong, not below `experiment` or `sweep`. A value that another one
+follows is written `${name}`.
+"""
+
 
 def groups() -> dict[str, list[str]]:
     """Options of each group."""
@@ -45,6 +52,19 @@ def nearest(overrides: Sequence[str]) -> dict[str, str]:
         if close := last or difflib.get_close_matches(name, known, n=1, cutoff=0.7):
             meant[name] = close[0]
     return meant
+
+
+def page() -> str:
+    """All groups with their options, values and comments, in Markdown."""
+    parts = [PAGE_START]
+    commands = ["train", *sorted(f.stem for f in CONFIGURATION.glob("*.yaml") if f.stem != "train")]
+    for group, options in {"": commands, **groups()}.items():
+        parts.append(f"## {group}\n" if group else "## Outside of the groups\n")
+        for option in options:
+            text = (CONFIGURATION / group / f"{option}.yaml").read_text().replace("# @package _global_\n", "").strip()
+            parts.append(f"`{group}={option}`\n" if group else f"`sognet {option.replace('_', ' ')}`\n")
+            parts.append(f"```yaml\n{text}\n```\n")
+    return "\n".join(parts).rstrip()
 
 
 def _names(config: DictConfig, prefix: str) -> list[str]:

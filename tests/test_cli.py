@@ -1,7 +1,9 @@
 """The commands as users type them: training, evaluation, distributed runs, sweeps, mistakes."""
 
+import contextlib
 import csv
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from ase.io import read, write
+from interruptions import assert_same
 from structures import labelled_atoms
 from wandb_file import records
 
@@ -215,23 +218,34 @@ def test_processes_that_torchrun_started(data, tmp_path):
     assert len(list(tmp_path.rglob("summary.json"))) == 1
 
 
-def test_two_processes_train_as_one_with_twice_the_batch(data, tmp_path):
-    common = [
-        "train", "dataset=files", f"dataset.path={data}", *SMALL, "trainer.max_epochs=2", "scheduler=none",
-        "dataset.val_fraction=0.15", "dataset.test_fraction=0.05",  # 3 over two ranks: one is a repeat; 16 to train on
-        "trainer.precision=64-true",
-    ]  # fmt: skip
-    sognet(*common, f"paths.outputs={tmp_path}/one", "batch.batch_size=4")
-    sognet(*common, f"paths.outputs={tmp_path}/two", "batch.batch_size=2", "trainer=ddp_cpu")
-    one, two = run_folder(tmp_path / "one"), run_folder(tmp_path / "two")
-    before, after = (json.loads((f / "summary.json").read_text()) for f in (one, two))
+TWO_PROCESSES = [
+    "trainer=ddp_cpu", "batch.batch_size=2", "trainer.accumulate_grad_batches=2", "trainer.max_epochs=3",
+    "scheduler=none", "trainer.precision=64-true",
+    "dataset.val_fraction=0.15", "dataset.test_fraction=0.05",  # 3 over two ranks: one is a repeat; 16 to train on
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def two_processes(data, tmp_path_factory) -> Path:
+    outputs = tmp_path_factory.mktemp("two")
+    sognet("train", "dataset=files", f"dataset.path={data}", *SMALL, f"paths.outputs={outputs}", *TWO_PROCESSES)
+    return run_folder(outputs)
+
+
+def test_two_processes_that_accumulate_train_as_one_with_the_whole_batch(data, two_processes, tmp_path):
+    """Four batches of two structures of unequal size, on two ranks, against one of eight."""
+    alone = ["trainer=cpu", "batch.batch_size=8", "trainer.accumulate_grad_batches=1"]
+    sognet(
+        "train", "dataset=files", f"dataset.path={data}", *SMALL, f"paths.outputs={tmp_path}",
+        *(o for o in TWO_PROCESSES[3:] if o not in alone), *alone,
+    )  # fmt: skip
+    one = run_folder(tmp_path)
+    before, after = (json.loads((f / "summary.json").read_text()) for f in (one, two_processes))
     for split in ("train", "val", "test"):
         assert after[split] == pytest.approx(before[split], rel=1e-7)
-    weights = [load_model(f / "checkpoints" / "last.ckpt").state_dict() for f in (one, two)]
-    for name, value in weights[0].items():
-        torch.testing.assert_close(weights[1][name], value, rtol=1e-7, atol=1e-9)
+    assert_same(one, two_processes, rtol=1e-7, atol=1e-9)
     logged = []
-    for folder in (one, two):
+    for folder in (one, two_processes):
         with (folder / "metrics.csv").open() as file:
             logged.append(list(csv.DictReader(file)))
     assert len(logged[0]) == len(logged[1])
@@ -244,21 +258,97 @@ def test_two_processes_train_as_one_with_twice_the_batch(data, tmp_path):
             assert not row[name] or float(other[name]) == pytest.approx(float(row[name]), rel=1e-5)
 
 
-def test_sweep_of_distributed_runs_has_one_folder_per_run(data, tmp_path):
-    sognet(
-        "train", "-m", "dataset=files", f"dataset.path={data}", f"paths.outputs={tmp_path}", *SMALL,
-        "trainer=ddp_cpu", "trainer.max_epochs=1", "seed=1,2", "logger=default",
+def test_two_processes_are_resumed_to_the_same_weights(data, two_processes, tmp_path):
+    """And nothing is left running of what was killed."""
+    kill = ["+callbacks.at._target_=interruptions.At", "+callbacks.at.call=50"]
+    output = sognet(
+        "train", "dataset=files", f"dataset.path={data}", *SMALL, f"hydra.run.dir={tmp_path}/run", *TWO_PROCESSES,
+        *kill, fails=True,
     )  # fmt: skip
-    folders = sorted(file.parent for file in tmp_path.rglob("summary.json"))
-    assert len(folders) == 2
-    runs = [next(r.run for r in records(f) if r.WhichOneof("record_type") == "run") for f in folders]
-    assert [run.display_name for run in runs] == [folder.name[:128] for folder in folders]  # too long for wandb
-    assert {run.run_group for run in runs} == {folders[0].parent.name}
-    assert len(list(tmp_path.rglob("config.yaml"))) == 2
-    table = sognet("runs", tmp_path)
-    assert "2 runs" in table
-    assert "seed" in table
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file(), output
+    deadline = time.monotonic() + 30
+    while any(str(tmp_path / "run") in command for command in running()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    sognet("train", f"resume={tmp_path}/run", "callbacks.at.call=0")
+    assert_same(two_processes, tmp_path / "run", rtol=1e-7, atol=1e-9)
+
+
+def running() -> list[str]:
+    """Command lines of all processes."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(file.read_text(errors="replace"))
+    return found
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        ["-m", "seed=1,2", "model.n_latent=1,2"],
+        ["sweep=optuna", "hydra.sweeper.n_trials=4", "batch.batch_size=4", "seed=choice(1,2)"],
+    ],
+    ids=["grid", "optuna"],
+)
+def test_sweep_of_distributed_runs_has_one_folder_per_run(data, tmp_path, search):
+    output = sognet(
+        "train", *search, "dataset=files", f"dataset.path={data}", f"paths.outputs={tmp_path}", *SMALL,
+        "logger=default", "trainer=ddp_cpu", "trainer.max_epochs=1", "model.long_range.n_gaussians=4",
+    )  # fmt: skip
+    (sweep,) = (tmp_path / "default").iterdir()
+    assert {f.parent.name for f in sweep.rglob("summary.json")} == {"0", "1", "2", "3"}
+    assert len(list(sweep.rglob("config.yaml"))) >= 4
+    for member in range(4):
+        (run,) = (r.run for r in records(sweep / str(member)) if r.WhichOneof("record_type") == "run")
+        assert run.run_group == sweep.name
+    assert output.count("4 runs below") == 1
+    assert "seed=2" in output.replace("\n", "") or search[0] != "-m"
+
+
+def test_a_failed_member_is_reported_and_the_sweep_goes_on(data, tmp_path):
+    missing = tmp_path / "missing.xyz"
+    output = sognet(
+        "train", "-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "dataset=files",
+        f"dataset.path={missing},{data}", f"paths.outputs={tmp_path}", *SMALL, "trainer.max_epochs=1", fails=True,
+    )  # fmt: skip
+    assert "1 runs below" in output
+    assert "failed: 0:" in output
+    assert "missing.xyz" in output
+    (failed,) = tmp_path.rglob("failed.txt")
+    assert "missing.xyz" in failed.read_text()
     assert "no finished runs" in sognet("runs", tmp_path / "nowhere", fails=True)
+
+
+def test_a_sweep_runs_under_submitit(data, tmp_path):
+    sognet(
+        "train", "-m", "hydra/launcher=submitit_local", "dataset=files", f"dataset.path={data}", "seed=1,2",
+        f"paths.outputs={tmp_path}", *SMALL, "trainer.max_epochs=1",
+    )  # fmt: skip
+    assert len(list(tmp_path.rglob("summary.json"))) == 2
+
+
+def test_mistakes_leave_no_run_folder(tmp_path):
+    output = sognet("train", "dataset.path=none.xyz", f"paths.outputs={tmp_path}", "model.n_latent=2.5", fails=True)
+    assert "error: model.n_latent=2.5" in output
+    assert "Traceback" not in output
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_tab_key_completes_commands_groups_and_values(tmp_path):
+    command = tmp_path / "sognet"
+    command.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{MAIN}' \"$@\"\n")
+    command.chmod(0o755)
+    script = 'eval "$(sognet completion bash)"; for line in "$@"; do COMP_LINE=$line COMP_POINT=${#line};'
+    script += ' _sognet; echo "${COMPREPLY[*]}"; done'
+    lines = ["sognet ev", "sognet da", "sognet data in", "sognet train datas", "sognet train dataset=di"]
+    lines += ["sognet train model.long_range.n_g", "sognet data prepare shard_"]
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script, "bash", *lines], env=environment, capture_output=True, text=True)
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["evaluate"], ["data", "dashboard"], ["inspect"], ["dataset.", "dataset="], ["dimers", "dipeptides"],
+        ["model.long_range.n_gaussians="], ["shard_atoms="],
+    ], done.stderr  # fmt: skip
 
 
 def test_ensembles_in_a_sweep_are_resumed_and_evaluated(data, tmp_path):

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from sognet.configuration import CONFIGURATION, nearest
+from sognet.configuration import CONFIGURATION, nearest, page
 from sognet.data import Statistics
 from sognet.errors import InputError
 from sognet.model.build import build_model
@@ -75,3 +75,8 @@ def test_number_of_neighbours_is_given_or_counted():
 )
 def test_the_nearest_name_is_offered(typed, meant):
     assert nearest([typed]) == meant
+
+
+def test_the_page_of_the_configuration_is_up_to_date():
+    """Otherwise: sognet configuration > docs/configuration.md."""
+    assert (CONFIGURATION.parent / "docs" / "configuration.md").read_text() == page() + "\n"

@@ -20,6 +20,9 @@ from omegaconf import DictConfig, ListConfig
 
 from sognet.training.interruption import STOPPED
 
+GRACE = 10.0
+"""Seconds in which rank 0 may notice by itself that another has died: a sweep then goes on with its next member."""
+
 
 @contextmanager
 def distributed(trainer: DictConfig, config_file: Path) -> Iterator[None]:
@@ -101,6 +104,8 @@ def _watch(workers: list[subprocess.Popen], log: str, finished: threading.Event)
             if worker.poll() not in (None, 0, *STOPPED.values()):
                 last = Path(log).read_text(errors="replace").strip().splitlines()[-1:]
                 print(f"error: rank {rank} ended with code {worker.returncode}, see {log}: {''.join(last)}", flush=True)
+                if finished.wait(GRACE):
+                    return
                 for other in workers:
                     other.kill()
                 os._exit(1)

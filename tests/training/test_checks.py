@@ -50,7 +50,7 @@ def checked(*overrides: str) -> None:
         ([*LBFGS, "batch.max_atoms=100"], "one batch"),
         (["dataset.val_fraction=0.2", "dataset.val_path=val.xyz"], "dataset.val_fraction"),
         (["dataset.test_fraction=0.2", "dataset.test_path=test.xyz"], "dataset.test_fraction"),
-        (["trainer.precision=bf16-mixed"], "forces need 32-true or 64-true"),
+        (["trainer.precision=bf16-mixed"], "set 32-true or 64-true"),
     ],
 )
 def test_mistakes_are_named_before_anything_happens(overrides, message):

@@ -22,11 +22,15 @@ def direct(latent: Tensor, fractional: Tensor, modes: Tensor) -> tuple[Tensor, T
 
 
 def separable(latent: Tensor, fractional: Tensor, bounds: Bounds) -> tuple[Tensor, Tensor]:
-    """exp(−ik·r) is a product of three one-dimensional factors, so S on the half box is a chain of matrix products."""
-    e1, e2, e3 = (_factors(fractional[..., d], bounds[d], half=d == 0) for d in range(3))
+    """exp(−ik·r) is a product of three one-dimensional factors, so S on the half box is a matrix product over atoms."""
+    e1, left_or_right, right = (_factors(fractional[..., d], bounds[d], half=d == 0) for d in range(3))
     left = latent[..., None] * e1[:, :, None]  # (B, n, P, M_1+1)
-    left = (left[..., None] * e2[:, :, None, None]).flatten(2)  # (B, n, P(M_1+1)(2M_2+1))
-    structure = torch.bmm(left.mT, e3).reshape(latent.shape[0], latent.shape[2], -1)
+    n_1, n_2, n_3 = left[0, 0].numel(), left_or_right.shape[2], right.shape[2]
+    if n_1 * n_2 + n_3 < n_1 + n_2 * n_3:  # the second factor goes to the side where it makes less
+        left = left[..., None] * left_or_right[:, :, None, None]
+    else:
+        right = (left_or_right[..., None] * right[:, :, None]).flatten(2)
+    structure = torch.bmm(left.flatten(2).mT, right).reshape(latent.shape[0], latent.shape[2], -1)
     return structure.real, structure.imag
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import combinations_with_replacement, product
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -78,12 +79,37 @@ class OrderBlocks(nn.Module):
 
     def spread(self, x: Tensor) -> Tensor:
         """(n_monomials, ...) -> (n_orders, n_members, ...), 0 in places without a monomial."""
-        blocks = x.new_zeros(self.shape[0] * self.shape[1], *x.shape[1:])
-        return blocks.index_copy(0, self.places, x).unflatten(0, self.shape)
+        return _Put.apply(x, self.places, self.shape[0] * self.shape[1]).unflatten(0, self.shape)
 
     def collect(self, blocks: Tensor) -> Tensor:
         """The inverse of `spread`."""
-        return blocks.flatten(0, 1).index_select(0, self.places)
+        return _Take.apply(blocks.flatten(0, 1), self.places)
+
+
+class _Take(torch.autograd.Function):
+    """Rows of a tensor, none twice, so that the derivative copies where that of index_select adds."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: Tensor) -> Tensor:
+        ctx.rows, ctx.n_rows = rows, len(x)
+        return x.index_select(0, rows)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return _Put.apply(grad, ctx.rows, ctx.n_rows), None
+
+
+class _Put(torch.autograd.Function):
+    """The transpose of _Take: rows put into zeros."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: Tensor, n_rows: int) -> Tensor:
+        ctx.rows = rows
+        return x.new_zeros(n_rows, *x.shape[1:]).index_copy_(0, rows, x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return _Take.apply(grad, ctx.rows), None, None
 
 
 class Invariants(nn.Module):
@@ -137,8 +163,11 @@ class Invariants(nn.Module):
         invariants = [sums[:1]]
         for nu in self.nus:
             first, *others = getattr(self, f"factors_{nu}")
-            products = sums.index_select(0, first)
-            for factor in others:
-                products = products * sums.index_select(0, factor)
+            if nu == 2:  # the squares of all but A_0, in their order
+                products = sums[1:].square()
+            else:
+                products = sums.index_select(0, first)
+                for factor in others:
+                    products = products * sums.index_select(0, factor)
             invariants.append(getattr(self, f"coefficients_{nu}") @ products)
         return torch.cat(invariants).unflatten(1, shape)

@@ -56,6 +56,7 @@ class PairMatrix:
         self.structure = torch.zeros_like(graph.z) if batch is None else batch
         counts = torch.bincount(self.structure)
         self.n_structures, self.n_atoms = len(counts), int(counts.max())
+        self.alike = n_total == self.n_structures * self.n_atoms  # all structures have the same size
         first = (counts.cumsum(0) - counts).index_select(0, self.structure)
         place = torch.arange(n_total, device=counts.device) - first
         self.atom = self.structure * self.n_atoms + place  # (N,), of each atom in (structures, n_atoms)
@@ -78,12 +79,15 @@ class PairMatrix:
 
     def pad(self, values: Tensor) -> Tensor:
         """(..., N) -> (..., n_structures, n_atoms), 0 where there is no atom."""
+        if self.alike:
+            return values.unflatten(-1, (self.n_structures, self.n_atoms))
         padded = values.new_zeros(*values.shape[:-1], self.n_structures * self.n_atoms)
         return padded.index_copy(-1, self.atom, values).unflatten(-1, (self.n_structures, self.n_atoms))
 
     def unpad(self, values: Tensor) -> Tensor:
         """The inverse of `pad`."""
-        return values.flatten(-2).index_select(-1, self.atom)
+        values = values.flatten(-2)
+        return values if self.alike else values.index_select(-1, self.atom)
 
 
 class SpeciesIndex(nn.Module):

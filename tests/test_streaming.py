@@ -1,21 +1,18 @@
 """Training from a prepared data set, as users type it: the same as from the file, also after a kill in mid-epoch."""
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from ase.io import write
+from command import sognet
 from structures import labelled_atoms
 
 from sognet import load_model
 
 pytestmark = pytest.mark.slow
 
-MAIN = "from sognet.cli import main; main()"
 SMALL = [
     "model.short_range.cutoff=4",
     "model.short_range.core_embedding=[4,8]",
@@ -27,16 +24,6 @@ SMALL = [
 ]
 LOSSES = ("step", "train/loss", "train/energy", "train/forces", "val/loss", "kernel/exponent")
 N_TRAIN = 19
-
-
-def sognet(*arguments: str, code: int = 0, **variables: str) -> str:
-    """Run the command; its output."""
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"PYTHONPATH": path} | variables
-    command = [sys.executable, "-c", MAIN, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +71,7 @@ def test_a_run_killed_in_mid_epoch_goes_on_to_the_same_weights(prepared, tmp_pat
         (tmp_path / run).mkdir()
         commands[run] = [*common, f"hydra.run.dir={tmp_path}/{run}/run", f"+callbacks.record.folder={tmp_path}/{run}"]
     sognet("train", *commands["whole"])
-    sognet("train", *commands["killed"], code=9, KILL_AT="9")
+    sognet("train", *commands["killed"], fails=True, KILL_AT="9")
     last = tmp_path / "killed" / "run" / "checkpoints" / "last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 8
     sognet("train", f"resume={tmp_path}/killed/run")

@@ -45,6 +45,11 @@ class StopWhereNotFinite(lightning.Callback):
         self.file = Path(folder) / "not_finite.extxyz"
         self.batch: Any = None
         self.evaluations = 0
+        self.total = self.largest = torch.zeros(())
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """A run that is resumed in the middle of an epoch counts the rest of it."""
+        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Forget the norms of the last epoch."""

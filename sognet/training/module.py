@@ -94,6 +94,10 @@ class PotentialModule(lightning.LightningModule):
         self.seconds = time.perf_counter() - self.started
         self.log_dict({"seconds": self.seconds, "lr": self.optimizers().param_groups[0]["lr"]})
 
+    def on_train_start(self) -> None:
+        """Weights of the loss where a run is resumed in the middle of an epoch."""
+        self.training_loss = self.loss.at(self.current_epoch)
+
     def on_train_epoch_start(self) -> None:
         """Weights of the loss at this epoch; the kernel's weight decay fades with the learning rate."""
         self.logged_batch = -1

@@ -106,7 +106,7 @@ def overridden(config: DictConfig, overrides: Sequence[str], folder: Path) -> Di
     ------
     InputError : a value that it does not have.
     """
-    for name, _, value in (o.partition("=") for o in overrides):
+    for name, _, value in (o.lstrip("+").partition("=") for o in overrides):
         if name == "resume":
             continue
         if isinstance(OmegaConf.select(config, name, default=config), DictConfig):
@@ -136,6 +136,8 @@ def train(config: DictConfig) -> float | None:
     last = folder / "checkpoints" / LAST
     last = last if last.is_file() else None  # of the run that this one continues
     model = starting_model(config, splits, last)
+    if str(config.trainer.precision).startswith("64"):
+        model.double()  # Lightning does it after it has loaded a checkpoint, which would round the weights
     batch = dict(config.batch, stages=[Stage(**stage) for stage in config.batch.stages])
     datamodule = StructureDataModule(splits, model.cutoff, seed=config.seed, **batch)
     module = PotentialModule(

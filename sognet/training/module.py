@@ -59,6 +59,7 @@ class PotentialModule(lightning.LightningModule):
         self.errors = PotentialErrors()
         self.logged_batch = -1
         self.started = self.seconds = 0.0
+        self.earlier_seconds = 0.0  # of training before this run was resumed
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """Output of the model, with what the loss needs."""
@@ -161,7 +162,7 @@ class PotentialModule(lightning.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the time that training has taken."""
-        self.seconds = checkpoint["seconds"]
+        self.seconds = self.earlier_seconds = checkpoint["seconds"]
 
     def _parameter_groups(self) -> list[Parameter] | list[dict[str, list[Parameter]]]:
         trained = [p for p in self.model.parameters() if p.requires_grad]

@@ -162,7 +162,7 @@ def train(config: DictConfig) -> float | None:
         trainer.fit(module, datamodule, ckpt_path=last, weights_only=True)
         if not trainer.is_global_zero:
             return None
-    seconds = time.perf_counter() - started
+    seconds = module.earlier_seconds + time.perf_counter() - started
     checkpoints = [folder / "checkpoints" / name for name in (BEST, LAST)]
     best = next((file for file in checkpoints if file.is_file()), None)
     if best is None:

@@ -16,7 +16,7 @@ $(BIN)/.ready: pyproject.toml
 train: $(BIN)/.ready  ## train on the built-in electrolyte and show what was learned (about four minutes)
 	$(BIN)/sognet train experiment=electrolyte
 
-test: $(BIN)/.ready  ## run the tests (about eight minutes on two cores)
+test: $(BIN)/.ready  ## run the tests (about five minutes on two cores)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(BIN)/.ready  ## check style and formatting

@@ -32,7 +32,8 @@ class TrainingErrors(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Log."""
-        terms = {"energy": ("energy", pl_module.loss.energy), "force": ("forces", pl_module.loss.forces)}
+        weights = pl_module.training_loss  # those of this epoch
+        terms = {"energy": ("energy", weights.energy), "force": ("forces", weights.forces)}
         metrics = trainer.callback_metrics
         pl_module.log_dict(
             {

@@ -193,16 +193,25 @@ def test_the_logged_norms_are_those_of_the_steps(tmp_path):
     assert len(norms) == 2
 
 
-def test_the_training_error_is_the_root_of_its_term():
-    class Check(lightning.Callback):
-        def on_train_end(self, trainer, pl_module):
-            metrics = trainer.callback_metrics
-            for target, term in (("energy", "energy"), ("force", "forces")):
-                weight = getattr(pl_module.loss, term)
-                expected = 1000 * (metrics[f"train/{term}"] / weight).sqrt()
-                torch.testing.assert_close(metrics[f"train/{target}_rmse"], expected)
+def test_training_errors_are_those_of_the_model_whatever_the_weights_of_the_stage():
+    """The model stands still, so its errors are the same in both stages."""
+    found = []
 
-    fit([TrainingErrors(), Check()], loss=PotentialLoss(5.0, 3.0))
+    class Collect(lightning.Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            found.append([trainer.callback_metrics[f"train/{t}_rmse"].item() for t in ("energy", "force")])
+
+        def on_train_end(self, trainer, pl_module):
+            batch = next(iter(trainer.train_dataloader))
+            difference = pl_module.model(batch)["forces"] - batch.forces
+            per_structure = [difference[batch.batch == i].square().mean() for i in range(batch.num_graphs)]
+            assert len(per_structure) == 4
+            found.append(1000 * torch.stack(per_structure).mean().sqrt().item())
+
+    loss = PotentialLoss(5.0, 3.0, stages=[{"epochs": 1, "energy": 50.0, "forces": 0.5}])
+    fit([TrainingErrors(), Collect()], loss=loss, optimizer=partial(AdamW, lr=0.0), epochs=2)
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    assert found[1][1] == pytest.approx(found[2], rel=1e-5)
 
 
 @pytest.mark.parametrize(

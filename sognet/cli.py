@@ -16,6 +16,7 @@ from sognet.allocator import keep_freed_memory
 from sognet.completion import bash_script
 from sognet.configuration import CONFIGURATION, nearest, page
 from sognet.errors import InputError
+from sognet.extras import require
 
 HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a learned long-range interaction
 
@@ -69,6 +70,7 @@ def run_inspect(config: DictConfig) -> None:
 
 def run_prepare(config: DictConfig) -> None:
     """`sognet data prepare`."""
+    require("pyarrow", "stream")
     from sognet.data.prepare import run
 
     run(config)

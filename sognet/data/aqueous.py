@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from sognet.data.cache import made_once
 from sognet.data.readers import read_structures
 from sognet.data.splits import Splits, split_off
 from sognet.errors import InputError
+from sognet.extras import require
 
 if TYPE_CHECKING:
     import openmm  # an optional package, imported where it is needed
@@ -90,10 +90,9 @@ def kf_water(
     n_pairs = [round(c * n_water * VOLUME_OF_WATER * MOLAR) for c in concentrations]
     settings = {"n_water": n_water, "n_pairs": n_pairs, "interface": interface, "n_frames": n_frames, "seed": seed}
     path = _cached(settings, root)
-    if not path.is_file() and find_spec("openmm") is None:
-        raise InputError("dataset=kf_water is sampled with OpenMM: pip install 'sognet[generate]'")
     with made_once(path) as partial:
         if partial:
+            require("openmm", "generate")
             frames = _all_frames(n_water, n_pairs, interface, n_frames, seed)
             shown = track(frames, description="sampling aqueous KF", total=n_frames, transient=True)
             write(partial, list(shown), format="extxyz")

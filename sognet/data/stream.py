@@ -6,7 +6,6 @@ import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -19,6 +18,7 @@ from sognet.data.splits import Splits
 from sognet.data.statistics import Statistics
 from sognet.data.structure import Structure
 from sognet.errors import InputError
+from sognet.extras import require
 
 if TYPE_CHECKING:
     from sognet.data.shards import Block
@@ -50,8 +50,7 @@ def stream(path: str | None, shuffle_atoms: int = 500_000, cache: str | None = N
     """
     if path is None:
         raise InputError("dataset=stream needs dataset.path=<folder written by sognet data prepare>")
-    if find_spec("pyarrow") is None:
-        raise InputError("dataset=stream needs pyarrow: pip install 'sognet[stream]'")
+    require("pyarrow", "stream")
     folder = _Local(Path(path).absolute()) if "://" not in path else _Fetched(path, cache)
     index = json.loads(folder.text(INDEX))
     if index.get("format") != FORMAT:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from sognet.errors import InputError
+from sognet.extras import require
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
@@ -20,10 +21,7 @@ def create_dashboard(project: str) -> str:
     entity, _, name = project.partition("/")
     if not (entity and name) or "/" in name:
         raise InputError(f"sognet dashboard needs the project as entity/project, got {project!r}")
-    try:
-        import wandb_workspaces  # noqa: F401, to say how it is installed
-    except ModuleNotFoundError:
-        raise InputError("sognet dashboard needs wandb-workspaces: pip install 'sognet[dashboard]'") from None
+    require("wandb_workspaces", "dashboard")
     import wandb
     from requests import RequestException
 

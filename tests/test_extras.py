@@ -1,0 +1,41 @@
+"""Without an optional package, what needs it says how to install it, and the rest works."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from sognet import extras
+from sognet.cli import run_prepare
+from sognet.data import kf_water, stream
+from sognet.errors import InputError
+from sognet.training.workspace import create_dashboard
+
+EXTRAS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+
+@pytest.mark.parametrize(
+    ("use", "extra"),
+    [
+        (lambda folder: stream(str(folder)), "stream"),
+        (lambda folder: run_prepare(None), "stream"),
+        (lambda folder: kf_water(root=folder), "generate"),
+        (lambda folder: create_dashboard("entity/project"), "dashboard"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(use, extra, tmp_path, monkeypatch):
+    monkeypatch.setattr(extras, "find_spec", lambda package: None)
+    with pytest.raises(InputError, match=rf"pip install 'sognet\[{extra}\]'"):
+        use(tmp_path)
+    assert extra in EXTRAS
+
+
+def test_training_needs_no_extra():
+    """What training and evaluation import, with every optional package out of reach."""
+    missing = ["pyarrow", "openmm", "tensorboard", "wandb_workspaces", "optuna", "hydra_plugins", "lmdb", "submitit"]
+    code = (
+        f"import sys; sys.modules |= dict.fromkeys({missing}); import sognet.training.ensemble, sognet.evaluation.run"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

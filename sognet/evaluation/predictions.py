@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.io import write
 from ase.spacegroup import Spacegroup
 from rich.progress import track
+from torch import Tensor
 from torch.utils.data import DataLoader
 from torch_geometric.data import Batch
 
@@ -113,22 +114,26 @@ def predict(
     device = next(model.parameters()).device
     dataset = GraphDataset(structures, model.cutoff)
     loader = DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=Batch.from_data_list)
-    number = 0
     for batch in track(loader, description="evaluating", disable=not progress, transient=True):
-        out = {k: v.detach().cpu().numpy() for k, v in model(batch.to(device), stress=stress).items()}
-        bounds = batch.ptr.cpu().tolist()
-        for i, (start, stop) in enumerate(pairwise(bounds)):
-            yield Prediction(
-                structure=structures[number],
-                energy=float(out["energy"][i]),
-                energy_short_range=float(out["energy_short_range"][i]),
-                energy_long_range=float(out["energy_long_range"][i]),
-                latent=out["latent"][start:stop],
-                forces=out["forces"][start:stop],
-                stress=out["stress"][i] if stress else None,
-            )
-            number += 1
+        yield from batch_predictions(model(batch.to(device), stress=stress), batch, structures)
     model.train(was_training)
+
+
+def batch_predictions(
+    outputs: Mapping[str, Tensor], batch: Batch, structures: Sequence[Structure]
+) -> Iterator[Prediction]:
+    """Predictions of the structures of a batch from a model's outputs; `batch.id` are their places in the sequence."""
+    out = {name: value.detach().cpu().numpy() for name, value in outputs.items()}
+    for i, (number, (start, stop)) in enumerate(zip(batch.id.tolist(), pairwise(batch.ptr.tolist()), strict=True)):
+        yield Prediction(
+            structure=structures[number],
+            energy=float(out["energy"][i]),
+            energy_short_range=float(out["energy_short_range"][i]),
+            energy_long_range=float(out["energy_long_range"][i]),
+            latent=out["latent"][start:stop],
+            forces=out["forces"][start:stop] if "forces" in out else None,
+            stress=out["stress"][i] if "stress" in out else None,
+        )
 
 
 def predict_splits(

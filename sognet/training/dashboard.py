@@ -2,7 +2,6 @@
 
 import copy
 import time
-from itertools import pairwise
 from typing import Any
 
 import lightning
@@ -17,7 +16,7 @@ from sognet.evaluation.breakdown import CONFIGURATION_TYPE
 from sognet.evaluation.distributions import distribution_figure, force_errors_by_element, latents_by_element
 from sognet.evaluation.figures import kernel_figure, parity_figure
 from sognet.evaluation.kernel import fitted_decay
-from sognet.evaluation.predictions import Prediction
+from sognet.evaluation.predictions import Prediction, batch_predictions
 from sognet.evaluation.report import box_length
 from sognet.model import SOGNet
 from sognet.training.media import log_media, rendered, takes_media
@@ -183,7 +182,8 @@ class Figures(lightning.Callback):
                 f"val/force_{name}_rms": MILLI * forces.double().square().mean().sqrt().item()
                 for name, forces in parts.items()
             }
-        self.predictions += _predictions(outputs, batch, trainer.datamodule.splits.val)
+        found = batch_predictions(outputs, batch, trainer.datamodule.splits.val)
+        self.predictions += [p for p, counted in zip(found, batch.counted.tolist(), strict=True) if counted]
         self.spent += time.perf_counter() - begun
 
     @rank_zero_only
@@ -247,21 +247,3 @@ def long_range_forces(model: SOGNet, batch: Data) -> Tensor:
         energy = model(batch, forces=False, stress=False)["energy_long_range"]
         (gradient,) = torch.autograd.grad(energy.sum(), batch.pos, allow_unused=True, materialize_grads=True)
     return -gradient
-
-
-def _predictions(outputs: dict[str, Tensor], batch: Data, structures: Any) -> list[Prediction]:
-    """Predictions of the structures of a batch that count."""
-    out = {name: value.detach().cpu().numpy() for name, value in outputs.items()}
-    bounds = list(pairwise(batch.ptr.tolist()))
-    return [
-        Prediction(
-            structure=structures[number],
-            energy=float(out["energy"][i]),
-            energy_short_range=float(out["energy_short_range"][i]),
-            energy_long_range=float(out["energy_long_range"][i]),
-            latent=out["latent"][slice(*bounds[i])],
-            forces=out["forces"][slice(*bounds[i])] if "forces" in out else None,
-        )
-        for i, (number, counted) in enumerate(zip(batch.id.tolist(), batch.counted.tolist(), strict=True))
-        if counted
-    ]

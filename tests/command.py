@@ -11,6 +11,17 @@ TIMEOUT = 300  # seconds
 
 MAIN = "from sognet.cli import main; main()"
 
+SMALL = [
+    "model.short_range.cutoff=4",
+    "model.short_range.core_embedding=[4,8]",
+    "model.short_range.shell_embedding=[4,8]",
+    "model.short_range.n_axis=2",
+    "model.long_range.n_gaussians=4",
+    "trainer.accelerator=cpu",
+    "logger=csv",
+]
+
+
 FORK_SERVER = multiprocessing.get_context("forkserver")
 FORK_SERVER.set_forkserver_preload(["sognet.training.ensemble", "sognet.evaluation.unlabelled", "sognet.data.prepare"])
 
@@ -51,3 +62,9 @@ def _run(output: str, arguments: list[str], variables: dict[str, str]) -> None:
     from sognet.cli import main
 
     main()
+
+
+def run_folder(outputs: Path) -> Path:
+    """The one folder below that holds a finished run."""
+    (summary,) = outputs.rglob("summary.json")
+    return summary.parent

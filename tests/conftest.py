@@ -6,6 +6,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import pytest
 import torch
+from ase.io import write
+from structures import labelled_atoms
 
 os.environ["WANDB_MODE"] = "offline"  # whoever runs the tests
 
@@ -35,3 +37,14 @@ def reference_data():
         return path
 
     return look_up
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory) -> Path:
+    """Extended XYZ of 20 structures with random energies, forces and stress."""
+    path = tmp_path_factory.mktemp("data") / "mine.xyz"
+    structures = [labelled_atoms(6 + i % 4, seed=i) for i in range(20)]
+    for atoms in structures:
+        atoms.info["config_type"] = "bulk" if len(atoms) < 8 else "slab"
+    write(path, structures, format="extxyz")
+    return path

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,9 @@ def tiny_run(folder: Path, *overrides: str) -> DictConfig:
     return config
 
 
-def train_in_process(config: DictConfig, task: str = "train", environment: dict[str, str] = {}, **at: int) -> int:  # noqa: B006
+def train_in_process(
+    config: DictConfig, task: str = "train", environment: Mapping[str, str] | None = None, **at: int
+) -> int:
     """Train in a process of its own, from the last checkpoint if there is one; its exit code.
 
     Parameters
@@ -84,13 +87,13 @@ def train_in_process(config: DictConfig, task: str = "train", environment: dict[
         config = OmegaConf.merge(config, {"callbacks": {"at": {"_target_": "interruptions.At", **at}}})
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["sognet.training.run"])
-    process = context.Process(target=_train, args=(config, task, environment))
+    process = context.Process(target=_train, args=(config, task, environment or {}))
     process.start()
     process.join()
     return process.exitcode
 
 
-def _train(config: DictConfig, task: str, environment: dict[str, str]) -> None:
+def _train(config: DictConfig, task: str, environment: Mapping[str, str]) -> None:
     from sognet.training import run
 
     torch.set_num_threads(1)

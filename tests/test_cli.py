@@ -1,6 +1,5 @@
 """The commands as users type them: training, evaluation, distributed runs, sweeps, mistakes."""
 
-import contextlib
 import csv
 import json
 import os
@@ -13,39 +12,12 @@ import numpy as np
 import pytest
 import torch
 from ase.io import read, write
-from command import MAIN, fresh_sognet, sognet
-from interruptions import assert_same
+from command import MAIN, SMALL, run_folder, sognet
 from structures import labelled_atoms
-from wandb_file import records
 
 from sognet import load_model
 
 pytestmark = pytest.mark.slow
-
-SMALL = [
-    "model.short_range.cutoff=4",
-    "model.short_range.core_embedding=[4,8]",
-    "model.short_range.shell_embedding=[4,8]",
-    "model.short_range.n_axis=2",
-    "model.long_range.n_gaussians=4",
-    "trainer.accelerator=cpu",
-    "logger=csv",
-]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "mine.xyz"
-    structures = [labelled_atoms(6 + i % 4, seed=i) for i in range(20)]
-    for atoms in structures:
-        atoms.info["config_type"] = "bulk" if len(atoms) < 8 else "slab"
-    write(path, structures, format="extxyz")
-    return path
-
-
-def run_folder(outputs: Path) -> Path:
-    (summary,) = outputs.rglob("summary.json")
-    return summary.parent
 
 
 @pytest.fixture(scope="module")
@@ -194,130 +166,6 @@ def test_a_killed_run_is_resumed_to_the_same_weights(data, tmp_path):
     assert "model.colour" in sognet("train", f"resume={tmp_path}/killed", "model.colour=1", fails=True)
 
 
-def test_processes_that_torchrun_started(data, tmp_path):
-    """Only rank 0 has a run folder."""
-    script = tmp_path / "start.py"
-    script.write_text(MAIN)
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, "train",
-        "dataset=files", f"dataset.path={data}", f"hydra.run.dir={tmp_path}/run", *SMALL, "trainer=ddp_cpu",
-        "trainer.max_epochs=1",
-    ]  # fmt: skip
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert len(list(tmp_path.rglob("summary.json"))) == 1
-
-
-TWO_PROCESSES = [
-    "trainer=ddp_cpu", "batch.batch_size=2", "trainer.accumulate_grad_batches=2", "trainer.max_epochs=3",
-    "scheduler=none", "trainer.precision=64-true",
-    "dataset.val_fraction=0.15", "dataset.test_fraction=0.05",  # 3 over two ranks: one is a repeat; 16 to train on
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def two_processes(data, tmp_path_factory) -> Path:
-    outputs = tmp_path_factory.mktemp("two")
-    sognet("train", "dataset=files", f"dataset.path={data}", *SMALL, f"paths.outputs={outputs}", *TWO_PROCESSES)
-    return run_folder(outputs)
-
-
-def test_two_processes_that_accumulate_train_as_one_with_the_whole_batch(data, two_processes, tmp_path):
-    """Four batches of two structures of unequal size, on two ranks, against one of eight."""
-    alone = ["trainer=cpu", "batch.batch_size=8", "trainer.accumulate_grad_batches=1"]
-    sognet(
-        "train", "dataset=files", f"dataset.path={data}", *SMALL, f"paths.outputs={tmp_path}",
-        *(o for o in TWO_PROCESSES[3:] if o not in alone), *alone,
-    )  # fmt: skip
-    one = run_folder(tmp_path)
-    before, after = (json.loads((f / "summary.json").read_text()) for f in (one, two_processes))
-    for split in ("train", "val", "test"):
-        assert after[split] == pytest.approx(before[split], rel=1e-7)
-    assert_same(one, two_processes, rtol=1e-7, atol=1e-9)
-    logged = []
-    for folder in (one, two_processes):
-        with (folder / "metrics.csv").open() as file:
-            logged.append(list(csv.DictReader(file)))
-    assert len(logged[0]) == len(logged[1])
-    first_batch = ("val/force_short_range_rms", "val/force_long_range_rms")  # of rank 0
-    compared = [name for name in logged[0][0] if name.startswith("val/") and name not in first_batch]
-    assert {"val/force_rmse/Na", "val/energy_rmse/config_type=bulk"} <= set(compared)
-    for row, other in zip(*logged, strict=True):
-        assert [bool(row[name]) for name in compared] == [bool(other[name]) for name in compared]
-        for name in compared:
-            assert not row[name] or float(other[name]) == pytest.approx(float(row[name]), rel=1e-5)
-
-
-def test_two_processes_are_resumed_to_the_same_weights(data, two_processes, tmp_path):
-    """And nothing is left running of what was killed."""
-    kill = ["+callbacks.at._target_=interruptions.At", "+callbacks.at.call=50"]
-    output = sognet(
-        "train", "dataset=files", f"dataset.path={data}", *SMALL, f"hydra.run.dir={tmp_path}/run", *TWO_PROCESSES,
-        *kill, fails=True,
-    )  # fmt: skip
-    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file(), output
-    deadline = time.monotonic() + 30
-    while any(str(tmp_path / "run") in command for command in running()):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    sognet("train", f"resume={tmp_path}/run", "+callbacks.at.call=-1")
-    assert_same(two_processes, tmp_path / "run", rtol=1e-7, atol=1e-9)
-
-
-def running() -> list[str]:
-    """Command lines of all processes."""
-    found = []
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            found.append(file.read_text(errors="replace"))
-    return found
-
-
-@pytest.mark.parametrize(
-    "search",
-    [
-        ["-m", "seed=1,2", "model.n_latent=1,2"],
-        ["sweep=optuna", "hydra.sweeper.n_trials=4", "batch.batch_size=4", "seed=choice(1,2)"],
-    ],
-    ids=["grid", "optuna"],
-)
-def test_sweep_of_distributed_runs_has_one_folder_per_run(data, tmp_path, search):
-    output = sognet(
-        "train", *search, "dataset=files", f"dataset.path={data}", f"paths.outputs={tmp_path}", *SMALL,
-        "logger=default", "trainer=ddp_cpu", "trainer.max_epochs=1", "model.long_range.n_gaussians=4",
-    )  # fmt: skip
-    (sweep,) = (tmp_path / "default").iterdir()
-    assert {f.parent.name for f in sweep.rglob("summary.json")} == {"0", "1", "2", "3"}
-    assert len(list(sweep.rglob("config.yaml"))) >= 4
-    for member in range(4):
-        (run,) = (r.run for r in records(sweep / str(member)) if r.WhichOneof("record_type") == "run")
-        assert run.run_group == sweep.name
-    assert output.count("4 runs below") == 1
-    assert "seed=2" in output.replace("\n", "") or search[0] != "-m"
-
-
-def test_a_failed_member_is_reported_and_the_sweep_goes_on(data, tmp_path):
-    missing = tmp_path / "missing.xyz"
-    output = fresh_sognet(
-        "train", "-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "dataset=files",
-        f"dataset.path={missing},{data}", f"paths.outputs={tmp_path}", *SMALL, "trainer.max_epochs=1", fails=True,
-    )  # fmt: skip
-    assert "1 runs below" in output
-    assert "failed: 0:" in output
-    assert "missing.xyz" in output
-    (failed,) = tmp_path.rglob("failed.txt")
-    assert "missing.xyz" in failed.read_text()
-    assert "no finished runs" in sognet("runs", tmp_path / "nowhere", fails=True)
-
-
-def test_a_sweep_runs_under_submitit(data, tmp_path):
-    fresh_sognet(
-        "train", "-m", "hydra/launcher=submitit_local", "dataset=files", f"dataset.path={data}", "seed=1,2",
-        f"paths.outputs={tmp_path}", *SMALL, "trainer.max_epochs=1",
-    )  # fmt: skip
-    assert len(list(tmp_path.rglob("summary.json"))) == 2
-
-
 def test_mistakes_leave_no_run_folder(tmp_path):
     output = sognet("train", "dataset.path=none.xyz", f"paths.outputs={tmp_path}", "model.n_latent=2.5", fails=True)
     assert "error: model.n_latent=2.5" in output
@@ -339,30 +187,6 @@ def test_the_tab_key_completes_commands_groups_and_values(tmp_path):
         ["evaluate"], ["data", "dashboard"], ["inspect"], ["dataset.", "dataset="], ["dimers", "dipeptides"],
         ["model.long_range.n_gaussians="], ["shard_atoms="],
     ], done.stderr  # fmt: skip
-
-
-def test_ensembles_in_a_sweep_are_resumed_and_evaluated(data, tmp_path):
-    sognet(
-        "train", "-m", f"dataset.path={data}", f"hydra.sweep.dir={tmp_path}", "hydra.sweep.subdir=${hydra:job.num}",
-        *SMALL, "trainer.max_epochs=1", "ensemble=2", "seed=0,5",
-    )  # fmt: skip
-    assert len(list(tmp_path.glob("[01]/member_[01]/summary.json"))) == 2 * 2
-    ensemble = tmp_path / "1"
-    before = json.loads((ensemble / "summary.json").read_text())
-    assert before["calibration"]["test"]["forces"]["scale"] > 0
-    finished = (ensemble / "member_0" / "summary.json").stat().st_mtime_ns
-    (ensemble / "member_1" / "summary.json").unlink()
-    output = sognet("train", f"resume={ensemble}", "ensemble=3")
-    assert "member_0 is finished" in output
-    assert (ensemble / "member_0" / "summary.json").stat().st_mtime_ns == finished
-    after = json.loads((ensemble / "summary.json").read_text())
-    assert after["members"]["member_1"]["test"] == pytest.approx(before["members"]["member_1"]["test"], rel=1e-6)
-    assert list(after["members"]) == ["member_0", "member_1", "member_2"]
-    sognet("evaluate", f"checkpoint={ensemble}", "committee=true", f"hydra.run.dir={tmp_path}/out", "device=cpu")
-    again = json.loads((tmp_path / "out" / "summary.json").read_text())
-    for split in ("train", "test", "all"):
-        assert again[split] == pytest.approx(after[split], rel=1e-6)
-        assert again["calibration"][split]["forces"] == pytest.approx(after["calibration"][split]["forces"], rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -6,22 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from ase.io import write
-from command import sognet
+from command import SMALL, sognet
 from structures import labelled_atoms
 
 from sognet import load_model
 
 pytestmark = pytest.mark.slow
 
-SMALL = [
-    "model.short_range.cutoff=4",
-    "model.short_range.core_embedding=[4,8]",
-    "model.short_range.shell_embedding=[4,8]",
-    "model.short_range.n_axis=2",
-    "model.long_range.n_gaussians=4",
-    "trainer.accelerator=cpu",
-    "logger=csv",
-]
 LOSSES = ("step", "train/loss", "train/energy", "train/forces", "val/loss", "kernel/exponent")
 N_TRAIN = 19
 

@@ -9,7 +9,7 @@ import pytest
 
 from sognet import extras
 from sognet.cli import run_prepare
-from sognet.data import kf_water, stream
+from sognet.data import StructureDataModule, kf_water, stream
 from sognet.errors import InputError
 from sognet.training.workspace import create_dashboard
 
@@ -22,6 +22,7 @@ EXTRAS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(
         (lambda folder: stream(str(folder)), "stream"),
         (lambda folder: run_prepare(None), "stream"),
         (lambda folder: kf_water(root=folder), "generate"),
+        (lambda folder: StructureDataModule(None, 4.0, neighbor_lists="device"), "neighbors"),
         (lambda folder: create_dashboard("entity/project"), "dashboard"),
     ],
 )
@@ -35,6 +36,7 @@ def test_a_missing_package_is_named_with_its_extra(use, extra, tmp_path, monkeyp
 def test_training_needs_no_extra():
     """What training and evaluation import, with every optional package out of reach."""
     missing = ["pyarrow", "openmm", "tensorboard", "wandb_workspaces", "optuna", "hydra_plugins", "lmdb", "submitit"]
+    missing += ["nvalchemiops", "warp"]
     code = (
         f"import sys; sys.modules |= dict.fromkeys({missing}); import sognet.training.ensemble, sognet.evaluation.run"
     )

@@ -9,12 +9,15 @@ import lightning
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
+from torch_geometric.data import Batch
 
 from sognet.data.batching import BatchPlan, Limit, shuffled
+from sognet.data.device_neighbors import add_edges
 from sognet.data.loader import GraphDataset, PlannedGraphs, ResumableLoader
 from sognet.data.splits import Splits, epoch_indices
 from sognet.data.stream import ShardedStructures
 from sognet.errors import InputError
+from sognet.extras import require
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,14 @@ class StructureDataModule(lightning.LightningDataModule):
     eval_batch_size : structures per process and batch in validation, within `max_atoms` and `max_edges`.
     num_workers : worker processes that build graphs; by default none where graphs are kept in memory, else up to four,
         one per core that this process has for itself.
+    neighbor_lists : "workers": each graph has its edges; "device": they are found for whole batches on the device that
+        trains, for where the workers cannot keep up.
     seed : of the shuffling.
 
     Raises
     ------
-    InputError : no limit at all, or a structure that is larger than a batch may be.
+    InputError : no limit at all, a structure that is larger than a batch may be, no such place for neighbour lists or
+        no package for them.
     """
 
     def __init__(
@@ -55,9 +61,14 @@ class StructureDataModule(lightning.LightningDataModule):
         stages: Sequence[Stage] = (),
         eval_batch_size: int = 16,
         num_workers: int | None = None,
+        neighbor_lists: str = "workers",
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if neighbor_lists not in ("workers", "device"):
+            raise InputError(f"batch.neighbor_lists must be workers or device, got {neighbor_lists!r}")
+        if neighbor_lists == "device":
+            require("nvalchemiops", "neighbors")
         if batch_size is None and max_atoms is None and max_edges is None and not stages:
             raise InputError("set batch.batch_size, batch.max_atoms or batch.max_edges")
         self.splits = splits
@@ -68,6 +79,7 @@ class StructureDataModule(lightning.LightningDataModule):
         self.stages = list(stages)
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
+        self.neighbor_lists = neighbor_lists
         self.seed = seed
         self.datasets: dict[str, GraphDataset] = {}
         self.loaders: dict[str, DataLoader] = {}
@@ -120,9 +132,14 @@ class StructureDataModule(lightning.LightningDataModule):
             self.loaders["val"] = self._loader(DataLoader, dataset, plan)
         return self.loaders["val"]
 
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Find the edges where the workers did not."""
+        return add_edges(batch, self.cutoff) if self.neighbor_lists == "device" else batch
+
     def _dataset(self, split: str) -> GraphDataset:
         if split not in self.datasets:
-            self.datasets[split] = GraphDataset(getattr(self.splits, split), self.cutoff)
+            edges = self.neighbor_lists == "workers"
+            self.datasets[split] = GraphDataset(getattr(self.splits, split), self.cutoff, edges)
         return self.datasets[split]
 
     def _limits(self, split: str, batch_size: int | None) -> list[Limit]:

@@ -22,14 +22,20 @@ def build_graph(structure: Structure, cutoff: float) -> Data:
     centre, neighbour, shift = neighbours.compute(
         structure.positions, box, structure.pbc.tolist(), quantities="ijS", copy=True
     )
+    graph = graph_without_edges(structure)
+    graph.edge_index = torch.from_numpy(np.stack([neighbour, centre]).astype(np.int64))
+    graph.cell_shift = torch.from_numpy(shift.astype(np.int64))
+    return graph
+
+
+def graph_without_edges(structure: Structure) -> Data:
+    """The same without `edge_index` and `cell_shift`, for which add_edges can look later."""
     graph = Data(
         z=torch.from_numpy(structure.numbers.astype(np.int64)),
         pos=torch.from_numpy(structure.positions),
         cell=torch.from_numpy(structure.cell)[None],
         pbc=torch.from_numpy(structure.pbc)[None],
         charge=torch.tensor([structure.charge], dtype=torch.float64),
-        edge_index=torch.from_numpy(np.stack([neighbour, centre]).astype(np.int64)),
-        cell_shift=torch.from_numpy(shift.astype(np.int64)),
     )
     if structure.energy is not None:
         graph.energy = torch.tensor([structure.energy], dtype=torch.float64)

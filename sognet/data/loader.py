@@ -11,7 +11,7 @@ from torch_geometric.data import Batch, Data
 
 from sognet.data.batching import PlannedBatch
 from sognet.data.contents import contents
-from sognet.data.graph import build_graph
+from sognet.data.graph import build_graph, graph_without_edges
 from sognet.data.stream import ShardedStructures
 from sognet.data.structure import Structure
 
@@ -28,11 +28,13 @@ class GraphDataset(Dataset):
     ----------
     structures : what to make graphs of.
     cutoff : Å.
+    edges : whether the graphs have them.
     """
 
-    def __init__(self, structures: Sequence[Structure], cutoff: float) -> None:
+    def __init__(self, structures: Sequence[Structure], cutoff: float, edges: bool = True) -> None:
         self.structures = structures
         self.cutoff = cutoff
+        self.edges = edges
         self.contents = contents(structures)
         self.keep = not isinstance(structures, ShardedStructures) and self.contents.n_atoms.sum() <= KEPT_ATOMS
         self.kept: dict[int, Data] = {}
@@ -45,12 +47,14 @@ class GraphDataset(Dataset):
         """Edges of each graph, (n_structures,): from the preparation of a streamed data set, else counted now."""
         if isinstance(self.structures, ShardedStructures):
             return self.structures.n_edges(self.cutoff)
-        return np.array([self[i].num_edges for i in range(len(self))], dtype=np.int64)
+        graphs = self if self.edges else (build_graph(s, self.cutoff) for s in self.structures)
+        return np.array([graph.num_edges for graph in graphs], dtype=np.int64)
 
     def __getitem__(self, number: int) -> Data:
         graph = self.kept.get(number)
         if graph is None:
-            graph = build_graph(self.structures[number], self.cutoff)
+            structure = self.structures[number]
+            graph = build_graph(structure, self.cutoff) if self.edges else graph_without_edges(structure)
             for target in self.contents.partial:
                 if target in graph:
                     del graph[target]

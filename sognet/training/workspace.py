@@ -78,6 +78,7 @@ def workspace(entity: str, project: str) -> "Workspace":
         curves("learning rate", "", "lr"),
         curves("norm of the gradient", "", "gradient_norm/mean", "gradient_norm/max"),
         curves("time", "s", "seconds", log_y=False),
+        curves("share of the time spent waiting for batches", "", "data_wait", log_y=False),
     ]
     machine = [
         system("processor", "%", r"system/cpu"),

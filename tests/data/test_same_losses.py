@@ -16,6 +16,9 @@ from sognet.data.statistics import fingerprint
 from sognet.training.loss import PotentialLoss
 from sognet.training.module import PotentialModule
 
+of_lightning = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers", "ignore:.*val_dataloader.*", "ignore:.*logging.*", "ignore:Total length of"
+)
 FORMATS = ("a.xyz", "a.db", "a.aselmdb", "deepmd", "a.hdf5")
 
 
@@ -29,7 +32,7 @@ class Losses(lightning.Callback):
         self.values.append(outputs["loss"].item())
 
 
-def losses_of(structures):
+def losses_of(structures, **batching):
     """Of two steps of training in double precision."""
     found = statistics(structures, cutoff=4.0)
     model = small_model(composition_energies=found.composition_energies, energy_scale=found.force_rms)
@@ -46,12 +49,19 @@ def losses_of(structures):
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    trainer.fit(module, StructureDataModule(Splits("s", structures), model.cutoff, batch_size=3))
+    trainer.fit(module, StructureDataModule(Splits("s", structures), model.cutoff, batch_size=3, **batching))
     return losses.values
 
 
-@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*val_dataloader.*", "ignore:.*logging.*")
-@pytest.mark.filterwarnings("ignore:Total length of")
+@of_lightning
+def test_neighbour_lists_of_whole_batches_give_the_same_losses(tmp_path):
+    """But for the order of sums."""
+    write(tmp_path / "a.xyz", labelled_frames(6), format="extxyz")
+    structures = read_structures(tmp_path / "a.xyz")
+    assert losses_of(structures, neighbor_lists="device") == pytest.approx(losses_of(structures), rel=1e-12)
+
+
+@of_lightning
 def test_every_format_gives_the_same_statistics_and_losses(tmp_path):
     pytest.importorskip("ase_db_backends")
     frames = labelled_frames(6)

@@ -1,6 +1,7 @@
 """Loss, metrics and optimizers."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import lightning
 import numpy as np
@@ -15,7 +16,7 @@ from sognet.data import Keys, Splits, Structure, StructureDataModule
 from sognet.data.batching import PlannedBatch
 from sognet.data.loader import GraphDataset, PlannedGraphs
 from sognet.errors import InputError
-from sognet.training.callbacks import DoubleWhenStalled, StopWhereNotFinite
+from sognet.training.callbacks import DoubleWhenStalled, StopWhereNotFinite, WaitingForBatches
 from sognet.training.loss import PotentialLoss
 from sognet.training.metrics import PotentialErrors
 from sognet.training.module import PotentialModule
@@ -227,3 +228,24 @@ def test_the_learning_rate_falls_on_a_plateau_of_the_validation_loss(graphs, eve
     )
     fit(module, graphs, [], max_epochs=5, check_val_every_n_epoch=every)
     assert seen == pytest.approx([0.1, 0.05, 0.025, 0.0125, 0.00625] if every == 1 else [0.1, 0.1, 0.05, 0.05, 0.025])
+
+
+@pytest.mark.parametrize(("wait", "told"), [(4.0, 1), (0.1, 0)])
+def test_training_that_waits_for_its_batches_says_so_once(monkeypatch, caplog, wait, told):
+    """By a clock that shows 1 s of waiting for the first of 11 batches that take 1 s each, and `wait` for the others."""
+    now = [0.0]
+    monkeypatch.setattr("sognet.training.callbacks.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    logged = []
+    module = SimpleNamespace(log=lambda name, value: logged.append((name, value)))
+    trainer, callback = SimpleNamespace(is_global_zero=True), WaitingForBatches()
+    for _ in range(2):
+        callback.on_train_epoch_start(trainer, module)
+        for number in range(11):
+            now[0] += wait if number else 1.0
+            callback.on_train_batch_start(trainer, module, None, number)
+            now[0] += 1.0
+            callback.on_train_batch_end(trainer, module, None, None, number)
+        callback.on_train_epoch_end(trainer, module)
+    waited = 1.0 + 10 * wait
+    assert logged == [("data_wait", pytest.approx(waited / (waited + 11)))] * 2
+    assert caplog.text.count("waits for its batches") == told

@@ -232,7 +232,7 @@ def test_the_learning_rate_falls_on_a_plateau_of_the_validation_loss(graphs, eve
 
 @pytest.mark.parametrize(("wait", "told"), [(4.0, 1), (0.1, 0)])
 def test_training_that_waits_for_its_batches_says_so_once(monkeypatch, caplog, wait, told):
-    """By a clock that shows 1 s of waiting for the first of 11 batches that take 1 s each, and `wait` for the others."""
+    """By a clock that shows 1 s of waiting for the first of 11 batches of 1 s each, and `wait` for the others."""
     now = [0.0]
     monkeypatch.setattr("sognet.training.callbacks.time", SimpleNamespace(perf_counter=lambda: now[0]))
     logged = []

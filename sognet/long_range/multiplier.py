@@ -161,6 +161,10 @@ class SumOfGaussians(DoubleBuffers):
             raise ValueError(f"tolerance must lie between 0 and 1, got {tolerance}")
         return self.max_bandwidth * math.sqrt(-math.log(tolerance))
 
+    def change(self) -> Tensor:
+        """Mean squared change of the trained parameters since the start, a dimensionless scalar."""
+        return ((self.relative_weights - 1).square() + self.bandwidth_shift.square()).mean()
+
     def truncation_error(self, k_cut: float) -> Tensor:
         """What a sum over |k| <= k_cut leaves out of g(0) at the present parameters: Σ_l |a_l| erfc-tail over
         Σ_l |a_l|, (n_channels,), an upper bound on the relative error of g at any distance in an infinite cell.

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-WEIGHTS = ("energy", "forces", "stress", "neutrality")
+from sognet.long_range import SumOfGaussians
+
+WEIGHTS = ("energy", "forces", "stress", "neutrality", "kernel")
 
 
 class PotentialLoss(nn.Module):
@@ -21,6 +23,8 @@ class PotentialLoss(nn.Module):
     forces : w_F, 1/(eV/Å)².
     stress : w_S, 1/(eV/Å³)²; 0: the stress is not computed.
     neutrality : λ, 1/e², for P = 1: that latent variables add up to the structure's total charge.
+    kernel : of the mean squared change of the kernel's parameters since the start, dimensionless: few data do not say
+        how an interaction goes on beyond the distances that they hold, and this keeps it on its power law.
     stages : weights that are others at first, [{"epochs": 200, "energy": 1.0}, ...]; those above follow, and are
         those of validation throughout.
 
@@ -35,6 +39,7 @@ class PotentialLoss(nn.Module):
         forces: float,
         stress: float = 0.0,
         neutrality: float = 0.0,
+        kernel: float = 0.0,
         stages: Sequence[Mapping[str, float]] = (),
     ) -> None:
         super().__init__()
@@ -42,6 +47,7 @@ class PotentialLoss(nn.Module):
         self.forces = forces
         self.stress = stress
         self.neutrality = neutrality
+        self.kernel = kernel
         self.stages = [dict(stage) for stage in stages]
         for stage in self.stages:
             if "epochs" not in stage or set(stage) - {"epochs", *WEIGHTS}:
@@ -60,8 +66,10 @@ class PotentialLoss(nn.Module):
         """Whether a target has weight in any stage."""
         return any(weights.get(target, 0.0) > 0 for weights in (vars(self), *self.stages))
 
-    def forward(self, out: dict[str, Tensor], batch: Data) -> dict[str, Tensor]:
-        """Weighted terms by name and their sum as `loss`, from a model's output and the batch it was computed for."""
+    def forward(self, out: dict[str, Tensor], batch: Data, kernel: SumOfGaussians | None = None) -> dict[str, Tensor]:
+        """Weighted terms by name and their sum as `loss`, from a model's output, the batch it was computed for and the
+        model's long-range kernel.
+        """
         terms: dict[str, Tensor] = {}
         dtype = out["energy_short_range"].dtype
         n_atoms = torch.bincount(batch.batch, minlength=batch.num_graphs).to(dtype)
@@ -76,6 +84,8 @@ class PotentialLoss(nn.Module):
         if self.neutrality > 0 and out["latent"].shape[1] == 1:
             net = _sum_per_structure(out["latent"][:, 0], batch)
             terms["neutrality"] = self.neutrality * (batch.charge.to(dtype) - net).square().mean()
+        if self.kernel > 0 and kernel is not None:
+            terms["kernel"] = self.kernel * kernel.change().to(dtype)
         terms["loss"] = torch.stack(list(terms.values())).sum()
         return terms
 

@@ -69,7 +69,8 @@ class PotentialModule(lightning.LightningModule):
     def training_step(self, batch: Data, batch_idx: int) -> Tensor:
         """Loss of a batch with its weight in the step; logs its terms and the errors that people read."""
         out = self(batch)
-        terms = self.training_loss(out, batch)
+        kernel = self.model.long_range.kernel if self.model.long_range is not None else None
+        terms = self.training_loss(out, batch, kernel)
         weighted = terms["loss"] * batch.weight.to(terms["loss"].dtype).squeeze()
         if batch_idx == self.logged_batch:  # a line search evaluates a batch several times
             return weighted
@@ -115,7 +116,7 @@ class PotentialModule(lightning.LightningModule):
         return out
 
     def on_validation_epoch_end(self) -> None:
-        """Log the errors of the whole validation split, and from them the loss without its neutrality term."""
+        """Log the errors of the whole validation split, and from them the loss of energies, forces and stress."""
         errors = self.errors.compute()
         self.errors.reset()
         weights = {"energy": self.loss.energy, "force": self.loss.forces, "stress": self.loss.stress}

@@ -1,10 +1,13 @@
 """Optimizers beside those of PyTorch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
+
+from sognet.extras import require
 
 
 class LBFGS(torch.optim.LBFGS):
@@ -42,3 +45,38 @@ class LBFGS(torch.optim.LBFGS):
     def state_dict(self) -> dict[str, Any]:
         """Settings without the history."""
         return {"state": {}, "param_groups": super().state_dict()["param_groups"]}
+
+
+def soap(
+    params: Iterable[torch.nn.Parameter] | Iterable[dict[str, Any]],
+    lr: float = 5e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    weight_decay: float = 0.0,
+    precondition_frequency: int = 10,
+    max_precondition_dim: int = 600,
+) -> Optimizer:
+    """SOAP, Adam in the eigenbasis of Shampoo's preconditioner (N. Vyas et al., ICLR 2025), of pytorch_optimizer.
+
+    Needs fewer steps than Adam where features are correlated, as those of a cluster expansion are.
+
+    Parameters
+    ----------
+    lr, betas, weight_decay : as Adam's.
+    precondition_frequency : steps between updates of the eigenbasis.
+    max_precondition_dim : sides of weight matrices that are longer are left as they are.
+
+    Raises
+    ------
+    InputError : pytorch_optimizer is not installed.
+    """
+    require("pytorch_optimizer", "soap")
+    from pytorch_optimizer import SOAP
+
+    return SOAP(
+        params,
+        lr=lr,
+        betas=betas,
+        weight_decay=weight_decay,
+        precondition_frequency=precondition_frequency,
+        max_precondition_dim=max_precondition_dim,
+    )

@@ -58,7 +58,7 @@ def workspace(entity: str, project: str) -> "Workspace":
         curves("mean absolute energy error", "meV/atom", "val/energy_mae"),
         matching("stress error", "meV/Å³", r"val/stress_(rmse|mae)"),
         curves("loss", "", "val/loss", "train/loss"),
-        matching("terms of the loss", "", r"train/(energy|forces|stress|neutrality)"),
+        matching("terms of the loss", "", r"train/(energy|forces|stress|neutrality|kernel)"),
         matching("force error by element", "meV/Å", r"val/force_rmse/[A-Z][a-z]?"),
         matching("force error by configuration type", "meV/Å", r"val/force_rmse/config_type=.*"),
         matching("energy error by configuration type", "meV/atom", r"val/energy_rmse/config_type=.*"),

@@ -43,10 +43,11 @@ def run_folder(tmp_path_factory) -> Path:
             "train",
             [
                 f"folder={folder}", f"dataset.path={folder}/data.xyz", "dataset.val_fraction=0.3",
-                "dataset.test_fraction=0.1", "loss.stress=1.0", "model.n_latent=2", "model.short_range.cutoff=4",
-                "model.short_range.core_embedding=[4,8]", "model.short_range.shell_embedding=[4,8]",
-                "model.short_range.n_axis=2", "trainer=cpu", "trainer.max_epochs=3", "batch.eval_batch_size=4",
-                "logger=[csv,wandb,tensorboard]", "~callbacks.progress",
+                "dataset.test_fraction=0.1", "loss.stress=1.0", "loss.kernel=0.1", "model.n_latent=2",
+                "model.short_range.cutoff=4", "model.short_range.core_embedding=[4,8]",
+                "model.short_range.shell_embedding=[4,8]", "model.short_range.n_axis=2", "trainer=cpu",
+                "trainer.max_epochs=3", "batch.eval_batch_size=4", "logger=[csv,wandb,tensorboard]",
+                "~callbacks.progress",
             ],
         )  # fmt: skip
     with pytest.MonkeyPatch.context() as environment:

@@ -58,6 +58,17 @@ def test_weights_of_the_loss_change_by_stage_in_training_alone(graphs):
         PotentialLoss(1.0, 1.0, stages=[{"energy": 1.0}])
 
 
+def test_a_weight_of_the_kernel_keeps_it_near_its_start(graphs):
+    changes = []
+    for weight in (0.0, 1e3):
+        module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0, kernel=weight), partial(AdamW, lr=0.05))
+        assert module.model.long_range.kernel.change().item() == 0.0
+        fit(module, graphs, [], max_epochs=30)
+        changes.append(module.model.long_range.kernel.change().item())
+    assert changes[0] > 1e-2
+    assert changes[1] < 1e-2 * changes[0]
+
+
 def test_metrics_count_every_structure_once(graphs):
     model = small_model().eval()
     whole, shared = PotentialErrors(), PotentialErrors()

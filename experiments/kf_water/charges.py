@@ -23,16 +23,21 @@ def main() -> None:
     print(f"common factor of the latent variables: {1 / scale(reference, latent):.4f}")
     latent = latent * scale(reference, latent)
     print("| element | charge | latent, scaled | deviation | spread |\n| --- | ---: | ---: | ---: | ---: |")
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for symbol in sorted(set(symbols), key=lambda s: reference[symbols == s][0]):
+    elements = sorted(set(symbols), key=lambda s: reference[symbols == s][0])
+    deviations = [100 * (latent[symbols == s] / reference[symbols == s] - 1) for s in elements]
+    labels = []
+    for symbol, deviation in zip(elements, deviations, strict=True):
         expected, found = reference[symbols == symbol][0], latent[symbols == symbol]
-        deviation = found.mean() / expected - 1
-        print(f"| {symbol} | {expected:.4f} | {found.mean():.4f} | {deviation:+.1%} | {found.std():.4f} |")
-        axes.hist(found, bins=60, density=True, alpha=0.6, label=symbol)
-        axes.axvline(expected, color="k", lw=0.8, ls=":")
-    axes.set(xlabel="latent variable, scaled / e", ylabel="density", yscale="log")
-    axes.legend(frameon=False, title="dotted: force field")
+        print(f"| {symbol} | {expected:.4f} | {found.mean():.4f} | {deviation.mean():+.1f} % | {found.std():.4f} |")
+        labels.append(f"{symbol}\n{expected:+.4f} e")
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.axhspan(-5, 5, color="0.92", label="±5 %")
+    axes.axhline(0, color="k", lw=0.8, label="charge of the force field")
+    axes.violinplot(deviations, showmeans=True, showextrema=False, widths=0.8)
+    axes.set_xticks(range(1, len(labels) + 1), labels)
+    axes.set(ylabel="deviation of the latent variables / %", ylim=(-8, 8))
+    axes.legend(frameon=False, loc="upper right", ncols=2)
     path = options.run / "figures" / "charges.png"
     figure.savefig(path, dpi=150)
     print(path)

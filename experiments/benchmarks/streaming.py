@@ -1,15 +1,20 @@
-"""Memory of streaming small and large data sets, and how much faster structures are fed than the model trains on them.
+"""Streaming: memory for small and large data sets, whether every structure comes exactly once, and how much faster
+structures are fed than the model trains on them.
 
-python experiments/benchmarks/streaming.py [memory] [rates] [--structures 200000] [--workers 2]
+python experiments/benchmarks/streaming.py [memory] [epoch] [rates] [--structures 200000] [--workers 2]
 """
 
 import argparse
+import json
+import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -36,7 +41,7 @@ SMALL_CUTOFF = 4.0  # Å, of the memory
 def main() -> None:
     """Print the tables that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tables", nargs="*", default=["memory", "rates"], help="memory, rates")
+    parser.add_argument("tables", nargs="*", default=["memory", "epoch", "rates"], help="memory, epoch, rates")
     parser.add_argument("--structures", type=int, default=200_000)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
@@ -44,6 +49,9 @@ def main() -> None:
     with ProcessPoolExecutor(max_workers=1, **fresh) as rows, tempfile.TemporaryDirectory() as root:
         if "memory" in options.tables:
             memory(rows, Path(root), options.structures, options.workers)
+        if "epoch" in options.tables:
+            rows.submit(prepared, Path(root) / "odd", SMALL_ATOMS, options.structures + 3).result()
+            exactly_once(Path(root) / "odd", options.workers)
         if "rates" in options.tables:
             rates(rows, Path(root), options.workers)
 
@@ -59,6 +67,53 @@ def memory(rows: ProcessPoolExecutor, root: Path, n_structures: int, workers: in
         largest.append(resident)
         print(f"| {n} | {on_disk:.0f} | {resident:.0f} | {rate:.0f} |", flush=True)
     print(f"\ndifference: {largest[1] - largest[0]:.0f} MiB\n")
+
+
+def exactly_once(folder: Path, workers: int) -> None:
+    """An epoch of a number of structures that nothing divides on two ranks, killed in the middle and resumed."""
+    n_structures = len(stream(str(folder)).train)
+    context = get_context("spawn")
+    for kill in (True, False):
+        ranks = [context.Process(target=epoch_of_a_rank, args=(folder, workers, rank, kill)) for rank in range(2)]
+        for process in ranks:
+            process.start()
+        for process in ranks:
+            process.join()
+        print(f"ranks ended with {[process.exitcode for process in ranks]}")
+    seen = np.concatenate([np.loadtxt(folder / f"seen-{rank}", dtype=int) for rank in range(2)])
+    once = len(seen) == n_structures and (np.sort(seen) == np.arange(n_structures)).all()
+    print(f"2 ranks x {workers} workers, {n_structures} structures, killed and resumed: each exactly once: {once}\n")
+
+
+def epoch_of_a_rank(folder: Path, workers: int, rank: int, kill: bool) -> None:
+    """Go on with the epoch from the last checkpoint, writing down what is seen; killed by SIGKILL half-way if asked."""
+    module = StructureDataModule(
+        stream(str(folder)), SMALL_CUTOFF, batch_size=37, num_workers=workers, neighbor_lists="device"
+    )  # the graphs' edges do not matter here
+    module.trainer = SimpleNamespace(
+        world_size=2,
+        global_rank=rank,
+        accumulate_grad_batches=1,
+        num_devices=2,
+        strategy=SimpleNamespace(root_device=torch.device("cpu")),
+        fit_loop=SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=0))),
+    )
+    loader = module.train_dataloader()
+    state, seen = folder / f"state-{rank}", folder / f"seen-{rank}"
+    if state.exists():
+        loader.load_state_dict(json.loads(state.read_text()))
+    pending: list[int] = []
+    for number, batch in enumerate(loader):
+        pending += batch.id[batch.counted].tolist()
+        if number % 100 == 99:  # as often as a checkpoint is written
+            with seen.open("a") as file:
+                np.savetxt(file, pending, fmt="%d")
+            state.write_text(json.dumps(loader.state_dict()))
+            pending = []
+        if kill and number > len(loader) // 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+    with seen.open("a") as file:
+        np.savetxt(file, pending, fmt="%d")
 
 
 def rates(rows: ProcessPoolExecutor, root: Path, workers: int) -> None:

@@ -57,7 +57,7 @@ def soap(
 ) -> Optimizer:
     """SOAP, Adam in the eigenbasis of Shampoo's preconditioner (N. Vyas et al., ICLR 2025), of pytorch_optimizer.
 
-    Needs fewer steps than Adam where features are correlated, as those of a cluster expansion are.
+    With CACE and in the same time it came to lower errors than Adam on aqueous KF and to similar ones on dipeptides.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     fresh = {"mp_context": get_context("spawn"), "max_tasks_per_child": 1}  # so that each row has its own memory
-    with ProcessPoolExecutor(max_workers=1, **fresh) as rows, tempfile.TemporaryDirectory() as root:
+    with ProcessPoolExecutor(1, initializer=fork_workers, **fresh) as rows, tempfile.TemporaryDirectory() as root:
         if "memory" in options.tables:
             memory(rows, Path(root), options.structures, options.workers)
         if "epoch" in options.tables:
@@ -54,6 +54,11 @@ def main() -> None:
             exactly_once(Path(root) / "odd", options.workers)
         if "rates" in options.tables:
             rates(rows, Path(root), options.workers)
+
+
+def fork_workers() -> None:
+    """Fork the workers of this process, as training does, though it was spawned itself."""
+    set_start_method("fork", force=True)
 
 
 def memory(rows: ProcessPoolExecutor, root: Path, n_structures: int, workers: int) -> None:
@@ -87,6 +92,7 @@ def exactly_once(folder: Path, workers: int) -> None:
 
 def epoch_of_a_rank(folder: Path, workers: int, rank: int, kill: bool) -> None:
     """Go on with the epoch from the last checkpoint, writing down what is seen; killed by SIGKILL half-way if asked."""
+    fork_workers()
     module = StructureDataModule(
         stream(str(folder)), SMALL_CUTOFF, batch_size=37, num_workers=workers, neighbor_lists="device"
     )  # the graphs' edges do not matter here

@@ -19,8 +19,6 @@ class Readout(nn.Module):
     bias : whether the network and the bypass have biases.
     bypass : add a linear function of the features.
     residual : skip connections between hidden layers of the same width.
-    input_scale : deviation of the features. The network starts as one of features of deviation one whose output is
-        multiplied by this: small inputs would leave its hidden units linear for a long time.
     """
 
     def __init__(
@@ -32,13 +30,9 @@ class Readout(nn.Module):
         bias: bool = True,
         bypass: bool = True,
         residual: bool = False,
-        input_scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.network = MLP(n_in, hidden, n_out, activation, bias, residual)
-        with torch.no_grad():
-            self.network.layers[0].weight.div_(input_scale)
-            self.network.layers[-1].weight.mul_(input_scale)
         self.bypass = nn.Linear(n_in, n_out, bias=bias) if bypass else None
 
     def forward(self, features: Tensor) -> Tensor:

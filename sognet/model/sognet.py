@@ -33,9 +33,8 @@ class SOGNet(nn.Module):
         mean square force times 1 Å.
     standardize : shift and scale the features to zero mean and unit deviation over the atoms given to
         `set_standardization`.
-    feature_scale : deviation of standardized features (and factor of the total charge) instead; None: one over their
-        number, with which the first steps of Adam, which move every weight by the learning rate, change an energy by no
-        more than that.
+    feature_scale : deviation of standardized features instead; None: one over their number, with which the first
+        steps of Adam, which move every weight by the learning rate, change an energy by no more than that.
 
     Raises
     ------
@@ -78,18 +77,14 @@ class SOGNet(nn.Module):
         self.register_buffer("feature_mean", torch.zeros(short_range.n_features if standardize else 0))
         self.register_buffer("feature_deviation", torch.ones(short_range.n_features if standardize else 0))
         n_features = short_range.n_features + int(total_charge)
-        # deviation of the features that the heads see
-        self.input_scale = scale = (feature_scale or 1 / short_range.n_features) if standardize else 1.0
-        self.energy_head = Readout(n_features, energy_hidden, 1, activation, True, bypass, residual, scale)
+        self.energy_head = Readout(n_features, energy_hidden, 1, activation, True, bypass, residual)
         self.latent_head: nn.Module | None = None
         if self.charges is not None:
             if n_latent != 1 or set(short_range.species) - set(self.charges):
                 raise ValueError(f"charges must cover {short_range.species} with n_latent=1, got {self.charges}")
             self.latent_head = FixedCharges(self.charges)
         elif long_range is not None:
-            self.latent_head = Readout(
-                n_features, latent_hidden, n_latent, activation, latent_bias, bypass, residual, scale
-            )
+            self.latent_head = Readout(n_features, latent_hidden, n_latent, activation, latent_bias, bypass, residual)
         self.composition = CompositionEnergies(composition_energies or {})
 
     @property
@@ -119,7 +114,8 @@ class SOGNet(nn.Module):
         deviation, mean = torch.std_mean(self.short_range(graph), dim=0, correction=0)
         floor = 0.01 * deviation.max()
         self.feature_mean.copy_(mean)
-        self.feature_deviation.copy_((deviation + (floor if floor > 0 else 1.0)) / self.input_scale)
+        scale = self.feature_scale or 1 / len(mean)
+        self.feature_deviation.copy_((deviation + (floor if floor > 0 else 1.0)) / scale)
 
     def forward(self, graph: Data, forces: bool = True, stress: bool = True) -> dict[str, Tensor]:
         """Energies and their derivatives.
@@ -170,7 +166,7 @@ class SOGNet(nn.Module):
             features = (features - self.feature_mean) / self.feature_deviation
         if self.total_charge:
             charge = graph.charge.to(features.dtype).reshape(-1, 1)
-            features = torch.cat([features, self.input_scale * charge.index_select(0, batch)], dim=1)
+            features = torch.cat([features, charge.index_select(0, batch)], dim=1)
         atomic = self.energy_scale * self.energy_head(features)[:, 0]
         short_range = atomic.new_zeros(n_structures).index_add(0, batch, atomic)
         if self.latent_head is None:

@@ -186,10 +186,7 @@ class FourierConvolution(nn.Module):
         else:
             real, imaginary = structure_factor.direct(latent, fractional, grid.modes)
         power = real.square() + imaginary.square()  # (G, P, K)
-        multiplier = self.kernel.multiplier(grid.k_squared)
-        if grid.shell is not None:
-            multiplier = multiplier.index_select(-1, grid.shell)
-        multiplier = multiplier * grid.multiplicity  # (P or 1, G, K)
+        multiplier = self.kernel.multiplier(grid.k_squared) * grid.multiplicity  # (P or 1, G, K)
         return (multiplier.transpose(0, 1) * power).sum((1, 2)) / (2 * grid.volumes)
 
     def _check_shapes(self, latent: Tensor, positions: Tensor, cell: Tensor, batch: Tensor | None) -> None:

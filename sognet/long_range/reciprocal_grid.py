@@ -22,10 +22,9 @@ class ReciprocalGrid:
 
     modes: Tensor  # (K, 3) integers
     multiplicity: Tensor  # (G, K): how often a mode counts, 0 beyond k_cut
-    k_squared: Tensor  # (G, K), 1/Å², or (G, n_shells) where there are shells
+    k_squared: Tensor  # (G, K), 1/Å²
     inverse_cells: Tensor  # (G, 3, 3), 1/Å: fractional = positions @ inverse
     volumes: Tensor  # (G,), Å³
-    shell: Tensor | None = None  # (K,), the shell of each mode: of the same |k|, which symmetric cells have many of
 
 
 def mode_bounds(cells: np.ndarray, k_cut: float) -> np.ndarray:
@@ -59,27 +58,7 @@ def fixed_reciprocal_grid(
     with torch.inference_mode(False), torch.no_grad():
         doubles = torch.frombuffer(bytearray(cells), dtype=torch.float64).reshape(-1, 3, 3)
         grid = reciprocal_grid(doubles, bounds, k_cut, include_zero_mode, only_inside)
-        k_squared, shell = (grid.k_squared, None) if len(doubles) > 1 else _shells(grid)
-        return ReciprocalGrid(
-            grid.modes.to(device, dtype),
-            grid.multiplicity.to(device, dtype),
-            k_squared.to(device, dtype),
-            grid.inverse_cells.to(device, dtype),
-            grid.volumes.to(device, dtype),
-            shell if shell is None else shell.to(device),
-        )
-
-
-def _shells(grid: ReciprocalGrid) -> tuple[Tensor, Tensor | None]:
-    """|k|² of the shells of one cell's modes, (1, n_shells), and the shell of each mode (K,); the modes that do not
-    count are in one. (1, K) and None where the cell has too little symmetry for it to pay off.
-    """
-    k_squared = grid.k_squared[0].numpy()
-    rounded = np.where(grid.multiplicity[0].numpy() > 0, np.round(k_squared / k_squared.max() * 2.0**40), -1)
-    _, first, shell = np.unique(rounded, return_index=True, return_inverse=True)
-    if 2 * len(first) > len(k_squared):
-        return grid.k_squared, None
-    return torch.from_numpy(k_squared[first])[None], torch.from_numpy(shell)
+        return ReciprocalGrid(*(x.to(device, dtype) for x in vars(grid).values()))
 
 
 def reciprocal_grid(

@@ -12,6 +12,8 @@ from ase.io import read
 from matplotlib.figure import Figure
 from scipy.stats import pearsonr
 
+UNITS = {"charges": "e", "dipoles": "e Å", "quadrupoles": "e Å²"}
+
 
 def main() -> None:
     """Print the correlations and write multipoles.png beside the run's other figures."""
@@ -28,7 +30,8 @@ def main() -> None:
         print(f"{name}: Pearson r = {correlation:.3f}, slope {slope:.3f}, {len(reference)} values")
         axes.plot(reference, latent, ".", ms=3, alpha=0.5, color="#2166ac", rasterized=True)
         axes.axline((0, 0), slope=slope, color="k", lw=0.8)
-        axes.set(title=f"{name}: $r$ = {correlation:.3f}", xlabel="reference", ylabel="latent")
+        axes.set(title=f"{name}: $r$ = {correlation:.3f}", ylabel=f"of the latent variables / {UNITS[name]}")
+        axes.set_xlabel(f"{'MBI' if name == 'charges' else 'DFT'} / {UNITS[name]}")
     path = options.run / "figures" / "multipoles.png"
     figure.savefig(path, dpi=150)
     print(path)

@@ -180,7 +180,8 @@ def test_a_cell_too_small_for_any_mode_has_no_energy_but_that_of_its_net_latent(
     latent, positions, cell = torch.randn(4, 1), torch.rand(4, 3, requires_grad=True), 3.0 * torch.eye(3)[None]
     layer, with_zero = (make_layer(method, k_cut=1.0, include_zero_mode=zero) for zero in (False, True))
     energy, with_zero_energy = layer(latent, positions, cell), with_zero(latent, positions, cell)
-    assert energy.item() == 0.0 and not grad(energy.sum(), positions)[0].any()
+    assert energy.item() == 0.0
+    assert not grad(energy.sum(), positions)[0].any()
     net = latent.sum() ** 2 * with_zero.kernel.multiplier(torch.zeros(1))[0] / (2 * 27.0)
     torch.testing.assert_close(with_zero_energy, net)
 

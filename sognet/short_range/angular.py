@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from itertools import combinations_with_replacement, product
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +34,7 @@ class Monomials(nn.Module):
         super().__init__()
         self.l_max = l_max
         self.indices = [index for order in range(l_max + 1) for index in multi_indices(order)]
+        self.counts = [len(multi_indices(order)) for order in range(l_max + 1)]  # monomials of each order
         self.register_buffer("orders", torch.tensor([sum(i) for i in self.indices]), persistent=False)
         for order in range(1, l_max + 1):
             steps = torch.tensor([self._step(index) for index in multi_indices(order)])
@@ -56,60 +56,6 @@ class Monomials(nn.Module):
             lower, axis = getattr(self, f"steps_{order}")
             monomials.append(monomials[-1].index_select(1, lower) * directions.index_select(1, axis))
         return torch.cat(monomials, dim=1)
-
-
-class OrderBlocks(nn.Module):
-    """Monomials in blocks by order, all of the size of the largest, so that one product serves all orders.
-
-    Parameters
-    ----------
-    orders : (n_monomials,), order of each monomial.
-    """
-
-    orders: Tensor
-    places: Tensor
-
-    def __init__(self, orders: Tensor) -> None:
-        super().__init__()
-        counts = torch.bincount(orders)
-        self.shape = (len(counts), int(counts.max()))
-        member = [orders[:i].tolist().count(order) for i, order in enumerate(orders.tolist())]
-        self.register_buffer("orders", orders.clone(), persistent=False)
-        self.register_buffer("places", orders * self.shape[1] + torch.tensor(member), persistent=False)
-
-    def spread(self, x: Tensor) -> Tensor:
-        """(n_monomials, ...) -> (n_orders, n_members, ...), 0 in places without a monomial."""
-        return _Put.apply(x, self.places, self.shape[0] * self.shape[1]).unflatten(0, self.shape)
-
-    def collect(self, blocks: Tensor) -> Tensor:
-        """The inverse of `spread`."""
-        return _Take.apply(blocks.flatten(0, 1), self.places)
-
-
-class _Take(torch.autograd.Function):
-    """Rows of a tensor, none twice, so that the derivative copies where that of index_select adds."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, rows: Tensor) -> Tensor:
-        ctx.rows, ctx.n_rows = rows, len(x)
-        return x.index_select(0, rows)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return _Put.apply(grad, ctx.rows, ctx.n_rows), None
-
-
-class _Put(torch.autograd.Function):
-    """The transpose of _Take: rows put into zeros."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, rows: Tensor, n_rows: int) -> Tensor:
-        ctx.rows = rows
-        return x.new_zeros(n_rows, *x.shape[1:]).index_copy_(0, rows, x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return _Take.apply(grad, ctx.rows), None, None
 
 
 class Invariants(nn.Module):
@@ -160,14 +106,15 @@ class Invariants(nn.Module):
         """Neighbour sums (n_monomials, ...) -> invariants (n_invariants, ...)."""
         shape = sums.shape[1:]
         sums = sums.flatten(1)
-        invariants = [sums[:1]]
+        scalar, others = sums.split([1, len(sums) - 1])
+        invariants = [scalar]
         for nu in self.nus:
-            first, *others = getattr(self, f"factors_{nu}")
+            first, *factors = getattr(self, f"factors_{nu}")
             if nu == 2:  # the squares of all but A_0, in their order
-                products = sums[1:].square()
+                products = others.square()
             else:
                 products = sums.index_select(0, first)
-                for factor in others:
+                for factor in factors:
                     products = products * sums.index_select(0, factor)
             invariants.append(getattr(self, f"coefficients_{nu}") @ products)
         return torch.cat(invariants).unflatten(1, shape)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from sognet.short_range.angular import Invariants, Monomials, OrderBlocks
+from sognet.short_range.angular import Invariants, Monomials
 from sognet.short_range.edges import PairMatrix, SpeciesIndex, edge_vectors, neighbour_slots
 from sognet.short_range.message_passing import MessagePassing
 from sognet.short_range.radial import BesselFunctions
@@ -82,7 +82,6 @@ class CACE(nn.Module):
         self.receiver = nn.Parameter(torch.randn(len(species), n_embedding))
         self.bessel = BesselFunctions(n_bessel, cutoff)
         self.monomials = Monomials(l_max)
-        self.blocks = OrderBlocks(self.monomials.orders)
         self.invariants = Invariants(self.monomials.indices, nu_max)
         # mixing of the radial functions by order l, sender channel s, receiver channel t
         mixing = torch.randn(l_max + 1, n_embedding, n_bessel, n_embedding, n_radial) / n_bessel**0.5
@@ -135,20 +134,19 @@ class CACE(nn.Module):
 
     def _weighted_sums(self, basis: EdgeBasis, weights: Tensor) -> Tensor:
         """The same with weights (N, l_max+1, S, T) of the sender: (n_monomials, S, T, n_bessel, N)."""
-        n_atoms, n_max = basis.neighbour.shape
-        angular = self.blocks.spread(basis.angular.permute(2, 0, 1))  # (l_max+1, members, N, n_max)
-        edges = angular[:, :, None] * basis.bessel.permute(2, 0, 1)  # (l_max+1, members, n_bessel, N, n_max)
-        edges = edges.permute(3, 0, 1, 2, 4).flatten(2, 3)  # (N, l_max+1, members·n_bessel, n_max)
-        weights = weights.flatten(2).index_select(0, basis.neighbour.flatten()).unflatten(0, (n_atoms, n_max))
-        summed = _ContiguousGradient.apply(edges @ weights.transpose(1, 2))  # (N, l_max+1, members·n_bessel, S·T)
-        summed = summed.unflatten(2, (-1, self.n_bessel)).permute(1, 2, 4, 3, 0)
-        return self.blocks.collect(summed).unflatten(1, (self.n_embedding, self.n_embedding))
+        edges = (basis.angular[..., :, None] * basis.bessel[..., None, :]).flatten(2)  # (N, n_max, ...)
+        weights = weights.flatten(2).index_select(0, basis.neighbour.flatten()).unflatten(0, basis.neighbour.shape)
+        members = edges.split([self.n_bessel * count for count in self.monomials.counts], dim=2)
+        summed = [torch.bmm(m.mT, w) for m, w in zip(members, weights.unbind(2), strict=True)]
+        summed = _ContiguousGradient.apply(torch.cat(summed, dim=1))  # (N, n_monomials·n_bessel, S·T)
+        summed = summed.unflatten(1, (-1, self.n_bessel)).permute(1, 3, 2, 0)
+        return summed.unflatten(1, (self.n_embedding, self.n_embedding))
 
     def _mix(self, summed: Tensor, receiver: Tensor) -> Tensor:
         """A, (n_monomials, S, T, n_radial, N), of neighbour sums of Bessel functions (n_monomials, S, n_bessel, N), the
         same for each T, or (n_monomials, S, T, n_bessel, N).
         """
-        mixing = self.mixing.index_select(0, self.blocks.orders)  # (n_monomials, S, n_bessel, T, n_radial)
+        mixing = self.mixing.index_select(0, self.monomials.orders)  # (n_monomials, S, n_bessel, T, n_radial)
         if summed.ndim == 4:
             mixed = torch.bmm(mixing.flatten(3).flatten(0, 1).mT, summed.flatten(0, 1))
         else:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from sognet.network import MLP
-from sognet.short_range.angular import OrderBlocks
 from sognet.short_range.edges import PairMatrix
 from sognet.short_range.radial import polynomial_cutoff
 
@@ -48,8 +47,9 @@ class MessagePassing(nn.Module):
     ) -> None:
         super().__init__()
         self.cutoff = cutoff
-        self.blocks = OrderBlocks(orders)
-        shape = (self.blocks.shape[0], n_channels, n_radial)
+        self.register_buffer("orders", orders.clone(), persistent=False)
+        self.counts = torch.bincount(orders).tolist()  # monomials of each order
+        shape = (len(self.counts), n_channels, n_radial)
         self.memory = nn.Parameter(torch.full(shape, 0.25))
         self.strength = nn.Parameter(0.1 * torch.randn(shape))  # a_lcn
         self.inverse_length = nn.Parameter(torch.ones(shape))  # r_c/r0_lcn
@@ -57,7 +57,7 @@ class MessagePassing(nn.Module):
 
     def weights(self, invariants: Tensor) -> Tensor:
         """Weights of the edge basis by its sender: invariants (N, n_features) -> (N, l_max+1, n_channels)."""
-        return self.network(invariants).unflatten(1, (self.blocks.shape[0], -1))
+        return self.network(invariants).unflatten(1, (len(self.counts), -1))
 
     def forward(self, sums: Tensor, distance: Tensor, graph: Data, pairs: PairMatrix) -> Tensor:
         """Memory and decaying sums of the neighbours: A (n_monomials, n_channels, n_radial, N) -> the same shape.
@@ -66,8 +66,8 @@ class MessagePassing(nn.Module):
         ----------
         distance : of the edges, (E,), Å.
         """
-        memory = self.memory.index_select(0, self.blocks.orders)[..., None]
-        strength = self.strength.index_select(0, self.blocks.orders)[..., None]
+        memory = self.memory.index_select(0, self.orders)[..., None]
+        strength = self.strength.index_select(0, self.orders)[..., None]
         reach = distance / self.cutoff
         loss = -torch.log(polynomial_cutoff(distance, self.cutoff).clamp(min=math.exp(-FAR)))
         if pairs.fill > MATRIX_FROM:
@@ -80,20 +80,21 @@ class MessagePassing(nn.Module):
         """Σ_j exp(−r_ij/r0) f_cut(r_ij) A_j with f_cut = exp(−loss), edge by edge."""
         neighbour, centre = graph.edge_index
         decay = _Decay.apply(self.inverse_length.flatten(), reach[None], loss[None])[0].unflatten(0, self.memory.shape)
-        messages = decay.index_select(0, self.blocks.orders) * sums.index_select(-1, neighbour)
+        messages = decay.index_select(0, self.orders) * sums.index_select(-1, neighbour)
         return torch.zeros_like(sums).index_add(-1, centre, messages)
 
     def _by_matrices(self, sums: Tensor, reach: Tensor, loss: Tensor, pairs: PairMatrix) -> Tensor:
-        """The same as one product with a matrix over the atoms of a structure for each l, n and c."""
+        """The same as products with matrices over the atoms of a structure, one for each l, c and n."""
         reach, loss = pairs.matrices(reach, 0.0), pairs.matrices(loss, FAR)
-        decay = _Decay.apply(self.inverse_length.flatten(), reach.flatten(0, 1), loss.flatten(0, 1))
-        if pairs.n_images > 1:
-            decay = decay.unflatten(0, reach.shape[:2]).sum(0)  # (structures, K, n_atoms²)
-        own = pairs.pad(self.blocks.spread(sums))  # (l_max+1, members, n_channels, n_radial, structures, n_atoms)
-        own = own.permute(4, 0, 2, 3, 1, 5).flatten(1, 3)  # (structures, K, members, n_atoms)
-        summed = own @ decay.unflatten(-1, (pairs.n_atoms, pairs.n_atoms))
-        summed = summed.unflatten(1, self.memory.shape).permute(1, 4, 2, 3, 0, 5)
-        return self.blocks.collect(pairs.unpad(summed))
+        own = pairs.pad(sums).permute(3, 1, 2, 0, 4).flatten(1, 2)  # (structures, C·R, n_monomials, n_atoms)
+        decayed = []
+        for rate, members in zip(self.inverse_length.unbind(), own.split(self.counts, dim=2), strict=True):
+            decay = _Decay.apply(rate.flatten(), reach.flatten(0, 1), loss.flatten(0, 1))
+            if pairs.n_images > 1:
+                decay = decay.unflatten(0, reach.shape[:2]).sum(0)  # (structures, C·R, n_atoms²)
+            decayed.append(members @ decay.unflatten(-1, (pairs.n_atoms, pairs.n_atoms)))
+        summed = torch.cat(decayed, dim=2).unflatten(1, sums.shape[1:3])
+        return pairs.unpad(summed.permute(3, 1, 2, 0, 4))
 
 
 class _Decay(torch.autograd.Function):
@@ -101,7 +102,7 @@ class _Decay(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rate: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        decay = torch.addcmul(y[:, None], rate[:, None], x[:, None]).neg_().exp_()
+        decay = torch.addcmul(-y[:, None], rate[:, None], x[:, None], value=-1).exp_()
         ctx.save_for_backward(rate, x, decay)
         return decay
 
@@ -111,5 +112,5 @@ class _Decay(torch.autograd.Function):
         grad = grad * decay
         factors = torch.stack([rate, torch.ones_like(rate)]).expand(len(x), -1, -1)
         by_x, by_y = torch.bmm(factors, grad).unbind(1)
-        by_rate = torch.bmm(grad, x[..., None]).sum((0, 2))
+        by_rate = torch.bmm(x[:, None], grad.mT).sum((0, 1))
         return -by_rate, -by_x, -by_y

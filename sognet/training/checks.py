@@ -64,7 +64,8 @@ def check(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     _check_settings(batch, (StructureDataModule,), "batch")
     for number, stage in enumerate(config.batch.stages):
         _check_settings(stage, (Stage,), f"batch.stages[{number}]")
-    own = ("seed", "ensemble", "start_from", "freeze", "warmup_steps", "kernel_lr_factor", "kernel_weight_decay")
+    own = ("seed", "ensemble", "start_from", "freeze", "warmup_steps")
+    own += ("kernel_lr_factor", "latent_lr_factor", "kernel_weight_decay")
     _check_settings(OmegaConf.masked_copy(config, own), (PotentialModule, of_a_run), "")
     for contradiction in contradictions(config, overrides):
         raise InputError(contradiction)
@@ -106,8 +107,11 @@ def contradictions(config: DictConfig, overrides: Sequence[str] = ()) -> Iterato
         yield "optimizer=lbfgs runs on one device: its line search would part on several; set trainer.devices=1"
     if any("WeightAveraging" in str(c.get("_target_")) for c in config.callbacks.values() if c):
         yield "optimizer=lbfgs takes few, large steps, which callbacks=ema would average over; leave one of them out"
-    if config.kernel_lr_factor != 1.0 or config.kernel_weight_decay != 0.0:
-        yield "optimizer=lbfgs has no kernel_lr_factor or kernel_weight_decay; leave them out or set optimizer=adam"
+    if config.kernel_lr_factor != 1.0 or config.latent_lr_factor != 1.0 or config.kernel_weight_decay != 0.0:
+        yield (
+            "optimizer=lbfgs has no kernel_lr_factor, latent_lr_factor or kernel_weight_decay; leave them out or set "
+            "optimizer=adam"
+        )
 
 
 def check_one_batch(config: DictConfig, n_structures: int) -> None:

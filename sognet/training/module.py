@@ -30,6 +30,8 @@ class PotentialModule(lightning.LightningModule):
     scheduler : optimizer -> learning-rate schedule, stepped every epoch (ReduceLROnPlateau: every validation); None for
         a constant rate.
     kernel_lr_factor : learning rate of the long-range kernel's weights and bandwidths over that of the rest.
+    latent_lr_factor : learning rate of the latent-variable network over that of the rest. The long-range energy is of
+        second order in latents that start near zero, so that they learn late, from what the short-range part leaves.
     kernel_weight_decay : decay of the kernel's weights towards zero and of its bandwidths towards their start, for
         optimizers with weight decay: what the short-range part describes as well is then left to it. It fades as the
         learning rate falls to half of its start, so that in the end nothing but the loss decides.
@@ -46,6 +48,7 @@ class PotentialModule(lightning.LightningModule):
         kernel_lr_factor: float = 1.0,
         kernel_weight_decay: float = 0.0,
         warmup_steps: int = 0,
+        latent_lr_factor: float = 1.0,
     ) -> None:
         super().__init__()
         self.model = model
@@ -54,6 +57,7 @@ class PotentialModule(lightning.LightningModule):
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.kernel_lr_factor = kernel_lr_factor
+        self.latent_lr_factor = latent_lr_factor
         self.kernel_weight_decay = kernel_weight_decay
         self.warmup_steps = warmup_steps
         self.errors = PotentialErrors()
@@ -105,7 +109,7 @@ class PotentialModule(lightning.LightningModule):
         self.logged_batch = -1
         self.training_loss = self.loss.at(self.current_epoch)
         if self.kernel_weight_decay > 0 and self.model.long_range is not None:
-            kernel = self.optimizers().param_groups[1]
+            kernel = next(group for group in self.optimizers().param_groups if group.get("part") == "kernel")
             rate = kernel["lr"] / kernel.get("initial_lr", kernel["lr"])
             kernel["weight_decay"] = self.kernel_weight_decay * max(0.0, 2 * rate - 1)
 
@@ -126,18 +130,21 @@ class PotentialModule(lightning.LightningModule):
             self.log("val F", errors["force_rmse"], prog_bar=True, logger=False)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Optimizer with a learning rate and weight decay of its own for the kernel where asked, and the schedule."""
+        """Optimizer with learning rates of their own for the kernel and the latents where asked, and the schedule."""
         groups = self._parameter_groups()
         try:
             optimizer = self.make_optimizer(groups)
         except ValueError as error:
             raise InputError(
-                f"optimizer: {error}; kernel_lr_factor and kernel_weight_decay need one with parameter groups"
+                f"optimizer: {error}; kernel_lr_factor, latent_lr_factor and kernel_weight_decay need one with "
+                "parameter groups"
             ) from None
-        if len(optimizer.param_groups) > 1:
-            kernel = optimizer.param_groups[1]
-            kernel["lr"] *= self.kernel_lr_factor
-            kernel["weight_decay"] = self.kernel_weight_decay
+        for group in optimizer.param_groups:
+            if group.get("part") == "kernel":
+                group["lr"] *= self.kernel_lr_factor
+                group["weight_decay"] = self.kernel_weight_decay
+            elif group.get("part") == "latents":
+                group["lr"] *= self.latent_lr_factor
         if self.make_scheduler is None:
             return {"optimizer": optimizer}
         schedule: dict[str, Any] = {"scheduler": self.make_scheduler(optimizer), "interval": "epoch"}
@@ -165,10 +172,17 @@ class PotentialModule(lightning.LightningModule):
         """Take over the time that training has taken."""
         self.seconds = self.earlier_seconds = checkpoint["seconds"]
 
-    def _parameter_groups(self) -> list[Parameter] | list[dict[str, list[Parameter]]]:
+    def _parameter_groups(self) -> list[Parameter] | list[dict[str, Any]]:
         trained = [p for p in self.model.parameters() if p.requires_grad]
-        if self.model.long_range is None or (self.kernel_lr_factor == 1.0 and self.kernel_weight_decay == 0.0):
+        apart = {}
+        if self.kernel_lr_factor != 1.0 or self.kernel_weight_decay != 0.0:
+            apart["kernel"] = self.model.long_range
+        if self.latent_lr_factor != 1.0:
+            apart["latents"] = self.model.latent_head
+        part_of = {id(p): part for part, module in apart.items() if module is not None for p in module.parameters()}
+        if not part_of:
             return trained
-        ids = {id(p) for p in self.model.long_range.parameters()}
-        rest, kernel = ([p for p in trained if (id(p) in ids) == inside] for inside in (False, True))
-        return [{"params": rest}, {"params": kernel}]
+        groups = [
+            {"params": [p for p in trained if part_of.get(id(p)) == part], "part": part} for part in (None, *apart)
+        ]
+        return [group for group in groups if group["params"]]

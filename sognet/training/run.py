@@ -148,6 +148,7 @@ def train(config: DictConfig) -> float | None:
         config.kernel_lr_factor,
         config.kernel_weight_decay,
         config.warmup_steps,
+        config.latent_lr_factor,
     )
     logger.info("%d training, %d validation, %d test structures", *map(len, (splits.train, splits.val, splits.test)))
     reported = thinned(splits) if splits.statistics else splits

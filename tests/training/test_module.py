@@ -133,6 +133,19 @@ def test_the_kernel_has_its_own_learning_rate_and_weight_decay():
         PotentialModule(model, PotentialLoss(1.0, 1.0), LBFGS, None, 1.0, 0.5).configure_optimizers()
 
 
+def test_the_latents_have_their_own_learning_rate():
+    model = small_model()
+    settings = {"kernel_lr_factor": 3.0, "latent_lr_factor": 5.0}
+    module = PotentialModule(model, PotentialLoss(1.0, 1.0), partial(AdamW, lr=0.1, weight_decay=0.2), **settings)
+    rest, kernel, latents = module.configure_optimizers()["optimizer"].param_groups
+    assert [rest["lr"], kernel["lr"], latents["lr"]] == pytest.approx([0.1, 0.3, 0.5])
+    assert [rest["weight_decay"], kernel["weight_decay"], latents["weight_decay"]] == [0.2, 0.0, 0.2]
+    assert {id(p) for p in latents["params"]} == {id(p) for p in model.latent_head.parameters()}
+    assert sum(len(g["params"]) for g in (rest, kernel, latents)) == len(list(model.parameters()))
+    alone = PotentialModule(model, PotentialLoss(1.0, 1.0), partial(AdamW, lr=0.1), latent_lr_factor=5.0)
+    assert [g["lr"] for g in alone.configure_optimizers()["optimizer"].param_groups] == pytest.approx([0.1, 0.5])
+
+
 @pytest.mark.parametrize(("lr", "expected"), [(0.1, 0.5), (0.075, 0.25), (0.05, 0.0), (0.01, 0.0)])
 def test_the_kernels_weight_decay_fades_with_the_learning_rate(lr, expected):
     module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), partial(AdamW, lr=0.1), None, 1.0, 0.5)

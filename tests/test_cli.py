@@ -127,6 +127,17 @@ def test_stages_and_the_step_schedule(data, tmp_path):
     assert steps == [7, 11, 15]  # 16 structures: 8 steps of 2, then twice 4 of 4
 
 
+def test_parts_of_the_model_learn_at_rates_of_their_own(data, tmp_path):
+    sognet(
+        "train", "dataset=files", f"dataset.path={data}", f"paths.outputs={tmp_path}", *SMALL, "trainer.max_epochs=1",
+        "optimizer.lr=0.001", "kernel_lr_factor=0.5", "latent_lr_factor=3", "kernel_weight_decay=0.1", "warmup_steps=2",
+    )  # fmt: skip
+    last = torch.load(run_folder(tmp_path) / "checkpoints" / "last.ckpt", weights_only=True)
+    groups = last["optimizer_states"][0]["param_groups"]
+    assert [g["initial_lr"] for g in groups] == pytest.approx([0.001, 0.0005, 0.003])
+    assert [g["weight_decay"] for g in groups] == pytest.approx([0.0, 0.1, 0.0])
+
+
 def test_energies_alone_and_forces_alone(data, tmp_path):
     for absent, weights, expected in (
         ("energy", ["loss.energy=0"], {"force_rmse"}),

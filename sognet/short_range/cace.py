@@ -134,7 +134,8 @@ class CACE(nn.Module):
 
     def _weighted_sums(self, basis: EdgeBasis, weights: Tensor) -> Tensor:
         """The same with weights (N, l_max+1, S, T) of the sender: (n_monomials, S, T, n_bessel, N)."""
-        edges = (basis.angular[..., :, None] * basis.bessel[..., None, :]).flatten(2)  # (N, n_max, ...)
+        # (N, n_max, n_monomials·n_bessel), orders l one after the other
+        edges = (basis.angular[..., :, None] * basis.bessel[..., None, :]).flatten(2)
         weights = weights.flatten(2).index_select(0, basis.neighbour.flatten()).unflatten(0, basis.neighbour.shape)
         members = edges.split([self.n_bessel * count for count in self.monomials.counts], dim=2)
         summed = [torch.bmm(m.mT, w) for m, w in zip(members, weights.unbind(2), strict=True)]

@@ -36,6 +36,8 @@ class MessagePassing(nn.Module):
     hidden : hidden widths of the network of the sender's invariants.
     """
 
+    orders: Tensor
+
     def __init__(
         self,
         orders: Tensor,
@@ -84,7 +86,9 @@ class MessagePassing(nn.Module):
         return torch.zeros_like(sums).index_add(-1, centre, messages)
 
     def _by_matrices(self, sums: Tensor, reach: Tensor, loss: Tensor, pairs: PairMatrix) -> Tensor:
-        """The same as products with matrices over the atoms of a structure, one for each l, c and n."""
+        """The same as products with matrices over the atoms of a structure, one for each l, c and n; orders l one by
+        one, for padding their monomials to equal numbers doubles the work.
+        """
         reach, loss = pairs.matrices(reach, 0.0), pairs.matrices(loss, FAR)
         own = pairs.pad(sums).permute(3, 1, 2, 0, 4).flatten(1, 2)  # (structures, C·R, n_monomials, n_atoms)
         decayed = []

@@ -64,8 +64,8 @@ def check(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     _check_settings(batch, (StructureDataModule,), "batch")
     for number, stage in enumerate(config.batch.stages):
         _check_settings(stage, (Stage,), f"batch.stages[{number}]")
-    own = ("seed", "ensemble", "start_from", "freeze", "warmup_steps")
-    own += ("kernel_lr_factor", "latent_lr_factor", "kernel_weight_decay")
+    of_the_module = ("warmup_steps", "kernel_lr_factor", "latent_lr_factor", "kernel_weight_decay")
+    own = ("seed", "ensemble", "start_from", "freeze", *of_the_module)
     _check_settings(OmegaConf.masked_copy(config, own), (PotentialModule, of_a_run), "")
     for contradiction in contradictions(config, overrides):
         raise InputError(contradiction)

@@ -108,10 +108,10 @@ class PotentialModule(lightning.LightningModule):
         """Weights of the loss at this epoch; the kernel's weight decay fades with the learning rate."""
         self.logged_batch = -1
         self.training_loss = self.loss.at(self.current_epoch)
-        if self.kernel_weight_decay > 0 and self.model.long_range is not None:
-            kernel = next(group for group in self.optimizers().param_groups if group.get("part") == "kernel")
-            rate = kernel["lr"] / kernel.get("initial_lr", kernel["lr"])
-            kernel["weight_decay"] = self.kernel_weight_decay * max(0.0, 2 * rate - 1)
+        for group in self.optimizers().param_groups if self.kernel_weight_decay > 0 else ():
+            if group.get("part") == "kernel":
+                rate = group["lr"] / group.get("initial_lr", group["lr"])
+                group["weight_decay"] = self.kernel_weight_decay * max(0.0, 2 * rate - 1)
 
     def validation_step(self, batch: Data, batch_idx: int) -> dict[str, Tensor]:
         """Add a batch to the validation errors; returns the model's output, for callbacks."""

@@ -145,10 +145,10 @@ def train(config: DictConfig) -> float | None:
         loss,
         instantiate(config.optimizer),
         instantiate(config.scheduler) if config.scheduler else None,
-        config.kernel_lr_factor,
-        config.kernel_weight_decay,
-        config.warmup_steps,
-        config.latent_lr_factor,
+        kernel_lr_factor=config.kernel_lr_factor,
+        latent_lr_factor=config.latent_lr_factor,
+        kernel_weight_decay=config.kernel_weight_decay,
+        warmup_steps=config.warmup_steps,
     )
     logger.info("%d training, %d validation, %d test structures", *map(len, (splits.train, splits.val, splits.test)))
     reported = thinned(splits) if splits.statistics else splits

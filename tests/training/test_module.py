@@ -146,6 +146,18 @@ def test_the_latents_have_their_own_learning_rate():
     assert [g["lr"] for g in alone.configure_optimizers()["optimizer"].param_groups] == pytest.approx([0.1, 0.5])
 
 
+def test_a_kernel_that_is_frozen_has_no_group_of_its_own():
+    model = small_model()
+    model.long_range.requires_grad_(False)
+    settings = {"kernel_lr_factor": 3.0, "latent_lr_factor": 5.0, "kernel_weight_decay": 0.5}
+    module = PotentialModule(model, PotentialLoss(1.0, 1.0), partial(AdamW, lr=0.1, weight_decay=0.2), **settings)
+    optimizer = module.configure_optimizers()["optimizer"]
+    module.optimizers = lambda: optimizer
+    module.on_train_epoch_start()
+    assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([0.1, 0.5])
+    assert [g["weight_decay"] for g in optimizer.param_groups] == [0.2, 0.2]
+
+
 @pytest.mark.parametrize(("lr", "expected"), [(0.1, 0.5), (0.075, 0.25), (0.05, 0.0), (0.01, 0.0)])
 def test_the_kernels_weight_decay_fades_with_the_learning_rate(lr, expected):
     module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), partial(AdamW, lr=0.1), None, 1.0, 0.5)

@@ -7,12 +7,12 @@ import pytest
 import torch
 from ase import Atoms
 from scipy.spatial.transform import Rotation
-from structures import deep_potential, graph_of, random_atoms
+from structures import TRICLINIC, deep_potential, graph_of, random_atoms
 from torch_geometric.data import Batch
 
 from sognet.short_range import CACE
 from sognet.short_range.angular import Invariants, Monomials, multi_indices, multinomial
-from sognet.short_range.edges import edge_vectors
+from sognet.short_range.edges import PairMatrix, edge_vectors
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -185,7 +185,9 @@ def test_messages_are_their_definition(monkeypatch, fill):
     (layer,) = model.layers
     for p in layer.parameters():
         p.data += 0.3 * torch.randn_like(p)
-    graph = Batch.from_data_list([graph_of(random_atoms()), graph_of(random_atoms(5, pbc=False, seed=1))])
+    small = random_atoms(4, cell=TRICLINIC / 2)
+    graph = Batch.from_data_list([graph_of(small), graph_of(random_atoms(5, pbc=False, seed=1))])
+    assert PairMatrix(graph).n_images > 1
     neighbour, centre = graph.edge_index
     distance, basis = edge_basis(model, graph)
     sums = torch.zeros(len(basis), len(graph.z), *basis.shape[2:]).index_add(1, centre, basis)

@@ -23,15 +23,12 @@ def latents_by_element(predictions: Sequence[Prediction]) -> dict[str, np.ndarra
 
 
 def distribution_figure(force_errors: Mapping[str, np.ndarray], latents: Mapping[str, np.ndarray]) -> Figure:
-    """Histograms of force errors (logarithmic) and of each latent variable, by element."""
-    n_latent = next((values.shape[1] for values in latents.values()), 0)
+    """Histograms of force errors (logarithmic) and of the latent variables, by element; all channels in its colour."""
     figure = Figure(figsize=(8.5, 4.2), layout="constrained")
     error_axes, latent_axes = figure.subplots(1, 2)
-    _histograms(error_axes, force_errors)
+    _histograms(error_axes, {symbol: errors[:, None] for symbol, errors in force_errors.items()})
     error_axes.set(xlabel="force error / meV Å$^{-1}$", ylabel="components", yscale="log")
-    for channel in range(n_latent):
-        suffix = f", {channel}" if n_latent > 1 else ""
-        _histograms(latent_axes, {symbol + suffix: values[:, channel] for symbol, values in latents.items()})
+    _histograms(latent_axes, latents)
     latent_axes.set(xlabel="latent variable", ylabel="atoms")
     return figure
 
@@ -53,9 +50,11 @@ def _by_element(predictions: Sequence[Prediction], values: Sequence[np.ndarray])
 
 
 def _histograms(axes, values: Mapping[str, np.ndarray]) -> None:
+    """Of each column of (n, channels) values by name."""
     if not values:
         return
-    _, edges = binned(np.concatenate(list(values.values())))
-    for name, of_name in values.items():
-        axes.stairs(np.histogram(of_name, edges)[0], edges, label=name)
+    _, edges = binned(np.concatenate([of_name.ravel() for of_name in values.values()]))
+    for color, (name, of_name) in enumerate(values.items()):
+        for channel, column in enumerate(of_name.T):
+            axes.stairs(np.histogram(column, edges)[0], edges, color=f"C{color}", label=None if channel else name)
     axes.legend(frameon=False)

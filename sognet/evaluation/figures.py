@@ -51,9 +51,9 @@ def kernel_figure(kernel: SumOfGaussians, r_min: float, box_length: float) -> Fi
     fourier, real = figure.subplots(1, 2)
     seen = constrained_kernel(kernel, box_length).double()
     k = _log_grid(2 * math.pi / box_length, 3 * seen.bandwidths.max().item())
-    r = _log_grid(0.3 * r_min, box_length / 2).requires_grad_()
     multiplier = seen.multiplier(k.square()).detach()
     decays = [fitted_decay(kernel, r_min, box_length, channel) for channel in range(kernel.n_channels)]
+    r = _log_grid(0.3 * r_min, max(box_length / 2, decays[0].r_max)).requires_grad_()
     for channel, decay in enumerate(decays):
         (slope,) = torch.autograd.grad(seen(r)[channel].sum(), r)
         label = f"learned: $p$ = {decay.exponent:.2f}" + (f" (channel {channel})" if kernel.n_channels > 1 else "")
@@ -65,7 +65,7 @@ def kernel_figure(kernel: SumOfGaussians, r_min: float, box_length: float) -> Fi
     real.axvspan(r_min, decays[0].r_max, color="0.88", zorder=0, label="fitted range")
     fourier.set(xlabel="k / Å$^{-1}$", ylabel="|ĝ(k)| / eV Å$^3$", ylim=(multiplier.abs().max().item() * 1e-6, None))
     real.set(xlabel="r / Å", ylabel="|g′(r)| / eV Å$^{-1}$")
-    real.legend(frameon=False, loc="lower left")
+    real.legend(frameon=False, loc="lower left", ncols=1 + kernel.n_channels // 8, fontsize="small")
     for axes in (fourier, real):
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))

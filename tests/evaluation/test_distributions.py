@@ -6,7 +6,9 @@ from structures import labelled_atoms
 
 from sognet.data import Keys, Structure
 from sognet.evaluation.distributions import binned, distribution_figure, force_errors_by_element, latents_by_element
+from sognet.evaluation.figures import kernel_figure
 from sognet.evaluation.predictions import Prediction
+from sognet.long_range import SumOfGaussians
 
 
 @pytest.mark.parametrize("spread", [0.0, 1e-16, 1e-7, 1.0])
@@ -32,3 +34,22 @@ def test_force_errors_and_latents_belong_to_their_element():
     axes = distribution_figure(errors, latents).axes
     assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["Na", "Cl"]
     assert len(axes[1].patches) == 4
+    assert [text.get_text() for text in axes[1].get_legend().get_texts()] == ["Na", "Cl"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_many_channels_leave_room_for_the_figure():
+    rng = np.random.default_rng(0)
+    errors, latents = ({s: rng.normal(size=shape) for s in ("Na", "Cl")} for shape in (30, (10, 16)))
+    figure = distribution_figure(errors, latents)
+    figure.canvas.draw()
+    assert all(axes.get_position().height > 0.5 for axes in figure.axes)
+
+
+@pytest.mark.filterwarnings("error")
+def test_kernels_of_many_channels_leave_room_for_the_figure():
+    figure = kernel_figure(SumOfGaussians.power_law(n_channels=16), r_min=7.0, box_length=12.0)
+    figure.canvas.draw()
+    real = figure.axes[1]
+    assert real.get_position().height > 0.5
+    assert max(real.lines[0].get_xdata()) >= 10.5  # the curve goes through the range in which it is fitted

@@ -96,7 +96,7 @@ class MessagePassing(nn.Module):
             decay = _Decay.apply(rate.flatten(), reach.flatten(0, 1), loss.flatten(0, 1))
             if pairs.n_images > 1:
                 decay = decay.unflatten(0, reach.shape[:2]).sum(0)  # (structures, C·R, n_atoms²)
-            decayed.append(_Product.apply(members, decay.unflatten(-1, (pairs.n_atoms, pairs.n_atoms))))
+            decayed.append(members @ decay.unflatten(-1, (pairs.n_atoms, pairs.n_atoms)))
         summed = torch.cat(decayed, dim=2).unflatten(1, sums.shape[1:3])
         return pairs.unpad(summed.permute(3, 1, 2, 0, 4))
 
@@ -118,33 +118,3 @@ class _Decay(torch.autograd.Function):
         by_x, by_y = torch.bmm(factors, grad).unbind(1)
         by_rate = torch.bmm(x[:, None], grad.mT).sum((0, 1))
         return -by_rate, -by_x, -by_y
-
-
-class _Product(torch.autograd.Function):
-    """a @ b, with gradients by b laid out like b: autograd's own come transposed in the second derivative, and are
-    then added and copied across the grain.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        ctx.save_for_backward(a, b)
-        return a @ b
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        a, b = ctx.saved_tensors
-        return _ProductTransposed.apply(grad, b), a.mT @ grad
-
-
-class _ProductTransposed(torch.autograd.Function):
-    """a @ bᵀ, likewise."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        ctx.save_for_backward(a, b)
-        return a @ b.mT
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        a, b = ctx.saved_tensors
-        return _Product.apply(grad, b), grad.mT @ a

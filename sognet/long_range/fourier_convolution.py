@@ -20,7 +20,8 @@ from sognet.long_range.reciprocal_grid import Bounds, fixed_reciprocal_grid, mod
 METHODS = ("auto", "separable", "nufft", "direct")
 
 DIRECT_BELOW = 1.5e5
-"""Atoms × half-box modes of a structure below which the plain sum is the fastest (two CPU cores)."""
+"""Atoms × half-box modes of a structure below which the plain sum is the fastest (two CPU cores), times √P: sines and
+cosines are the same for all channels, the products of factors are not."""
 
 DIRECT_BATCH_BELOW = 1.0e6
 """The same, summed over all structures of a batch, whose matrix products of factors then pay off together."""
@@ -115,9 +116,8 @@ class FourierConvolution(nn.Module):
         self._check_shapes(latent, positions, cell, batch)
         counts = _atoms_per_structure(batch, len(positions), len(cell))
         cells = cell.detach().cpu().double().numpy()
-        groups = _plan(
-            cells.tobytes(), counts.tobytes(), _is_periodic(pbc, len(cell)), self.k_cut, self.method, cell.device.type
-        )
+        settings = self.k_cut, self.method, cell.device.type, latent.shape[1]
+        groups = _plan(cells.tobytes(), counts.tobytes(), _is_periodic(pbc, len(cell)), *settings)
         if len(cell) == 1:
             return self._energies(groups[0], latent[None], positions[None], cell)
         order = torch.argsort(batch, stable=True)
@@ -214,7 +214,9 @@ def _atoms_per_structure(batch: Tensor | None, n_atoms: int, n_structures: int) 
 
 
 @lru_cache(maxsize=64)
-def _plan(cells: bytes, counts: bytes, periodic: bytes, k_cut: float, method: str, device: str) -> list[_Group]:
+def _plan(
+    cells: bytes, counts: bytes, periodic: bytes, k_cut: float, method: str, device: str, n_latent: int
+) -> list[_Group]:
     """Sort the structures of a batch into groups of one method and similar cost; remembered, since the host's
     share of the work is what counts for small structures. Bytes of cells (B,3,3), counts (B,), periodic (B,).
     """
@@ -227,7 +229,7 @@ def _plan(cells: bytes, counts: bytes, periodic: bytes, k_cut: float, method: st
     cost = n_atoms * (bounds[:, 0] + 1.0) * (2 * bounds[:, 1] + 1) * (2 * bounds[:, 2] + 1)
     groups: list[tuple[str, list[int]]] = []
     for i in sorted(np.flatnonzero(is_periodic & (n_atoms > 0)).tolist(), key=cost.__getitem__):
-        chosen = _cheapest(cost[i], cost[is_periodic].sum(), device) if method == "auto" else method
+        chosen = _cheapest(cost[i], cost[is_periodic].sum(), device, n_latent) if method == "auto" else method
         last_method, last = groups[-1] if groups else ("", [])
         if chosen == last_method and chosen != "nufft" and cost[i] <= SIMILAR_COST * cost[last[0]]:
             last.append(i)
@@ -241,8 +243,8 @@ def _distinct(cells: np.ndarray) -> bytes:
     return cells[:1].tobytes() if (cells == cells[0]).all() else cells.tobytes()
 
 
-def _cheapest(cost: float, batch_cost: float, device: str) -> str:
-    if cost < DIRECT_BELOW and batch_cost < DIRECT_BATCH_BELOW:
+def _cheapest(cost: float, batch_cost: float, device: str, n_latent: int) -> str:
+    if cost < DIRECT_BELOW * math.sqrt(n_latent) and batch_cost < DIRECT_BATCH_BELOW:
         return "direct"
     return "nufft" if cost >= NUFFT_FROM.get(device, math.inf) else "separable"
 

@@ -20,9 +20,6 @@ COULOMB_CONSTANT = 14.3996454784255
 BANDWIDTH_HEADROOM = 1.5
 """The largest bandwidth that training can reach, over the widest one of the start."""
 
-SMALLEST_EXPONENT = -69.0
-"""A Gaussian below 1e-30 is taken as 1e-30: exponentials that underflow take seven times as long."""
-
 
 class SumOfGaussians(DoubleBuffers):
     """Multiplier ĝ_p(k) = Σ_l w_lp exp(−k²/s_lp²) of each channel p, trainable in w and s.
@@ -184,8 +181,9 @@ class SumOfGaussians(DoubleBuffers):
 
 def _sum_of_gaussians(amplitudes: Tensor, decays: Tensor, x: Tensor) -> Tensor:
     """Σ_l a_lp exp(−c_lp x) for (n_channels, n_gaussians) a and c: (...,) -> (n_channels, ...)."""
-    exponents = (-decays.to(x.dtype)[:, :, None] * x.reshape(-1)).clamp(min=SMALLEST_EXPONENT)
-    gaussians = torch.exp(exponents)  # (n_channels, n_gaussians, n)
+    floor = 0.8 * math.log(torch.finfo(x.dtype).tiny)  # what underflows, also in products, takes seven times as long
+    exponents = -decays.to(x.dtype)[:, :, None] * x.reshape(-1)
+    gaussians = torch.exp(exponents.clamp(min=floor))  # (n_channels, n_gaussians, n)
     return torch.bmm(amplitudes.to(x.dtype)[:, None], gaussians).reshape(len(amplitudes), *x.shape)
 
 

@@ -47,6 +47,14 @@ def test_log_spaced_start_is_the_published_one():
     torch.testing.assert_close(kernel.weights[0], torch.ones(4))
 
 
+def test_single_precision_follows_the_multiplier_to_where_gaussians_underflow():
+    k_squared = torch.logspace(-8, 1.5, 200, dtype=torch.float64)
+    kernel = SumOfGaussians.power_law(cutoff=2.0, n_gaussians=20)
+    expected = kernel.double().multiplier(k_squared)
+    single = kernel.float().multiplier(k_squared.float())
+    torch.testing.assert_close(single.double(), expected, rtol=1e-5, atol=0.0)
+
+
 def test_bandwidths_stay_bounded_whatever_training_does():
     kernel = SumOfGaussians.power_law(cutoff=4.0, n_gaussians=6)
     k_cut = kernel.k_cut(1e-5)

@@ -16,7 +16,7 @@ from torch_geometric.data import Data
 from sognet.short_range.angular import Invariants, Monomials
 from sognet.short_range.edges import PairMatrix, SpeciesIndex, edge_vectors, neighbour_slots
 from sognet.short_range.message_passing import MessagePassing
-from sognet.short_range.radial import BesselFunctions
+from sognet.short_range.radial import BesselFunctions, polynomial_cutoff
 
 LARGEST_ORDER = 10
 """The number of invariants grows steeply with the order; published models end at 4."""
@@ -87,7 +87,7 @@ class CACE(nn.Module):
         mixing = torch.randn(l_max + 1, n_embedding, n_bessel, n_embedding, n_radial) / n_bessel**0.5
         self.mixing = nn.Parameter(mixing)
         self.layers = nn.ModuleList(
-            MessagePassing(self.monomials.orders, n_radial, n_embedding**2, self.n_features_per_layer, cutoff)
+            MessagePassing(self.monomials.orders, n_radial, n_embedding**2, self.n_features_per_layer)
             for _ in range(n_message_passing)
         )
 
@@ -110,18 +110,20 @@ class CACE(nn.Module):
         distance = vectors.square().sum(1).sqrt()
         slots, filled = neighbour_slots(graph)  # (N, n_max)
         filled = filled[..., None].to(distance.dtype)
-        bessel = self.bessel(distance).index_select(0, slots.flatten()).reshape(*slots.shape, -1) * filled
+        envelope = polynomial_cutoff(distance, self.cutoff)
+        bessel = self.bessel(distance, envelope).index_select(0, slots.flatten()).reshape(*slots.shape, -1) * filled
         angular = self.monomials(vectors / distance[:, None]).index_select(0, slots.flatten())
         basis = EdgeBasis(bessel, angular.reshape(*slots.shape, -1), graph.edge_index[0][slots])
         sender = self.sender.index_select(0, species)  # (N, S)
         receiver = self.receiver.T.index_select(1, species)  # (T, N)
         sums = self._mix(self._neighbour_sums(basis, sender), receiver)
         features = [self._features(sums)]
-        pairs = PairMatrix(graph) if self.layers else None
+        reach, pairs = distance / self.cutoff, PairMatrix(graph) if self.layers else None
         for layer in self.layers:
             weights = layer.weights(features[-1]).unflatten(2, (self.n_embedding, self.n_embedding))
             messages = self._mix(self._weighted_sums(basis, weights * sender[:, None, :, None]), receiver)
-            sums = layer(sums.flatten(1, 2), distance, graph, pairs).reshape(sums.shape) + messages
+            decayed = layer(sums.flatten(1, 2), reach, envelope, graph, pairs)
+            sums = decayed.reshape(sums.shape) + messages
             features.append(self._features(sums))
         return torch.cat(features, dim=1) if len(features) > 1 else features[0]
 

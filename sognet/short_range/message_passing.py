@@ -14,7 +14,6 @@ from torch_geometric.data import Data
 
 from sognet.network import MLP
 from sognet.short_range.edges import PairMatrix
-from sognet.short_range.radial import polynomial_cutoff
 
 MATRIX_FROM = 0.2
 """Fill of the pair matrices above which sums over neighbours go by matrix products."""
@@ -32,7 +31,6 @@ class MessagePassing(nn.Module):
     orders : (n_monomials,), order l of each monomial.
     n_radial, n_channels : sizes of the neighbour sums.
     n_features : invariants per atom.
-    cutoff : Å.
     hidden : hidden widths of the network of the sender's invariants.
     """
 
@@ -44,11 +42,9 @@ class MessagePassing(nn.Module):
         n_radial: int,
         n_channels: int,
         n_features: int,
-        cutoff: float,
         hidden: tuple[int, ...] = (24,),
     ) -> None:
         super().__init__()
-        self.cutoff = cutoff
         self.register_buffer("orders", orders.clone(), persistent=False)
         self.counts = torch.bincount(orders).tolist()  # monomials of each order
         shape = (len(self.counts), n_channels, n_radial)
@@ -61,17 +57,17 @@ class MessagePassing(nn.Module):
         """Weights of the edge basis by its sender: invariants (N, n_features) -> (N, l_max+1, n_channels)."""
         return self.network(invariants).unflatten(1, (len(self.counts), -1))
 
-    def forward(self, sums: Tensor, distance: Tensor, graph: Data, pairs: PairMatrix) -> Tensor:
+    def forward(self, sums: Tensor, reach: Tensor, envelope: Tensor, graph: Data, pairs: PairMatrix) -> Tensor:
         """Memory and decaying sums of the neighbours: A (n_monomials, n_channels, n_radial, N) -> the same shape.
 
         Parameters
         ----------
-        distance : of the edges, (E,), Å.
+        reach : lengths of the edges in units of the cutoff, (E,).
+        envelope : cutoff function of the edges, (E,).
         """
         memory = self.memory.index_select(0, self.orders)[..., None]
         strength = self.strength.index_select(0, self.orders)[..., None]
-        reach = distance / self.cutoff
-        loss = -torch.log(polynomial_cutoff(distance, self.cutoff).clamp(min=math.exp(-FAR)))
+        loss = -torch.log(envelope.clamp(min=math.exp(-FAR)))
         if pairs.fill > MATRIX_FROM:
             decayed = self._by_matrices(sums, reach, loss, pairs)
         else:
@@ -114,7 +110,7 @@ class _Decay(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rate, x, decay = ctx.saved_tensors
         grad = grad * decay
-        factors = torch.stack([rate, torch.ones_like(rate)]).expand(len(x), -1, -1)
+        factors = -torch.stack([rate, torch.ones_like(rate)]).expand(len(x), -1, -1)
         by_x, by_y = torch.bmm(factors, grad).unbind(1)
         by_rate = torch.bmm(x[:, None], grad.mT).sum((0, 1))
-        return -by_rate, -by_x, -by_y
+        return -by_rate, by_x, by_y

@@ -34,7 +34,7 @@ class _PolynomialCutoff(torch.autograd.Function):
 
 
 class BesselFunctions(nn.Module):
-    """√(2/r_c) sin(f_b r/r_c)/r times the polynomial cutoff, with trainable f_b that start at bπ.
+    """√(2/r_c) sin(f_b r/r_c)/r with trainable f_b that start at bπ, under an envelope.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class BesselFunctions(nn.Module):
         self.cutoff = cutoff
         self.frequencies = nn.Parameter(math.pi * torch.arange(1, n_functions + 1, dtype=torch.get_default_dtype()))
 
-    def forward(self, distance: Tensor) -> Tensor:
-        """Distances (E,) in Å -> (E, n_functions)."""
-        envelope = math.sqrt(2 / self.cutoff) * polynomial_cutoff(distance, self.cutoff) / distance
-        return envelope[:, None] * torch.sin(distance[:, None] * (self.frequencies / self.cutoff))
+    def forward(self, distance: Tensor, envelope: Tensor) -> Tensor:
+        """Distances (E,) in Å and the envelope at these (E,) -> (E, n_functions)."""
+        amplitude = math.sqrt(2 / self.cutoff) * envelope / distance
+        return amplitude[:, None] * torch.sin(distance[:, None] * (self.frequencies / self.cutoff))

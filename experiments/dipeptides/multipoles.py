@@ -40,24 +40,23 @@ def main() -> None:
 def multipoles(structures: list[Atoms]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Reference and latent charges (e), dipole components (e·Å) and traceless quadrupole components (e·Å²).
 
-    The sign of latent charges is a convention that the energy does not know; it is chosen once, by the charges.
+    The sign of latent charges is a convention that the energy does not know; it is chosen once, by the dipoles.
     """
-    reference = np.concatenate([a.arrays["mbi_charges"] for a in structures])
+    charges = np.concatenate([a.arrays["mbi_charges"] for a in structures])
     latent = np.concatenate([a.arrays["latent"].ravel() for a in structures])
-    sign = np.sign(pearsonr(reference, latent).statistic)
-    pairs = {"charges": (reference, sign * latent), "dipoles": ([], []), "quadrupoles": ([], [])}
+    reference: dict[str, list[np.ndarray]] = {"dipoles": [], "quadrupoles": []}
+    found: dict[str, list[np.ndarray]] = {"dipoles": [], "quadrupoles": []}
     for atoms in structures:
-        charges = sign * atoms.arrays["latent"].ravel()
-        charges = charges - charges.mean()  # of neutral molecules, so that dipoles do not depend on the origin
-        second = np.einsum("i,ia,ib->ab", charges, atoms.positions, atoms.positions)
-        dipole = np.ravel(atoms.calc.results["dipole"] if "dipole" in atoms.calc.results else atoms.info["dipole"])
-        for name, expected, found in (
-            ("dipoles", dipole, charges @ atoms.positions),
-            ("quadrupoles", traceless(np.reshape(atoms.info["quadrupole"], (3, 3))), traceless(second)),
-        ):
-            pairs[name][0].append(expected)
-            pairs[name][1].append(found)
-    return {name: (np.concatenate(a, None), np.concatenate(b, None)) for name, (a, b) in pairs.items()}
+        q = atoms.arrays["latent"].ravel()
+        q = q - q.mean()  # of neutral molecules, so that dipoles do not depend on the origin
+        dipole = atoms.calc.results["dipole"] if "dipole" in atoms.calc.results else atoms.info["dipole"]
+        reference["dipoles"].append(np.ravel(dipole))
+        found["dipoles"].append(q @ atoms.positions)
+        reference["quadrupoles"].append(traceless(np.reshape(atoms.info["quadrupole"], (3, 3))))
+        found["quadrupoles"].append(traceless(np.einsum("i,ia,ib->ab", q, atoms.positions, atoms.positions)))
+    pairs = {name: (np.concatenate(reference[name], None), np.concatenate(found[name], None)) for name in reference}
+    sign = np.sign(pearsonr(*pairs["dipoles"]).statistic)
+    return {name: (x, sign * y) for name, (x, y) in {"charges": (charges, latent), **pairs}.items()}
 
 
 def traceless(tensor: np.ndarray) -> np.ndarray:

@@ -20,8 +20,8 @@ from sognet.long_range.reciprocal_grid import Bounds, fixed_reciprocal_grid, mod
 METHODS = ("auto", "separable", "nufft", "direct")
 
 DIRECT_BELOW = 1.5e5
-"""Atoms × half-box modes of a structure below which the plain sum is the fastest (two CPU cores), times √P: sines and
-cosines are the same for all channels, the products of factors are not."""
+"""Atoms × half-box modes of a structure below which the plain sum is the fastest (two CPU cores), times √P (one core):
+sines and cosines are the same for all channels, the products of factors are not."""
 
 DIRECT_BATCH_BELOW = 1.0e6
 """The same, summed over all structures of a batch, whose matrix products of factors then pay off together."""

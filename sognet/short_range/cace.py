@@ -118,11 +118,11 @@ class CACE(nn.Module):
         receiver = self.receiver.T.index_select(1, species)  # (T, N)
         sums = self._mix(self._neighbour_sums(basis, sender), receiver)
         features = [self._features(sums)]
-        reach, pairs = distance / self.cutoff, PairMatrix(graph) if self.layers else None
+        pairs = PairMatrix(graph) if self.layers else None
         for layer in self.layers:
             weights = layer.weights(features[-1]).unflatten(2, (self.n_embedding, self.n_embedding))
             messages = self._mix(self._weighted_sums(basis, weights * sender[:, None, :, None]), receiver)
-            decayed = layer(sums.flatten(1, 2), reach, envelope, graph, pairs)
+            decayed = layer(sums.flatten(1, 2), distance / self.cutoff, envelope, graph, pairs)
             sums = decayed.reshape(sums.shape) + messages
             features.append(self._features(sums))
         return torch.cat(features, dim=1) if len(features) > 1 else features[0]

@@ -253,6 +253,20 @@ def test_similar_structures_are_summed_in_one_go(monkeypatch):
     assert calls == [32]
 
 
+@pytest.mark.parametrize(("channels", "expected"), [(1, "separable"), (4, "direct")])
+def test_with_more_channels_the_plain_sum_is_chosen_for_more_atoms(monkeypatch, channels, expected):
+    """192 atoms and 1183 modes of the half box, as in water: its sines and cosines are shared by all channels."""
+    calls = []
+    for name in ("direct", "separable", "nufft"):
+        original = getattr(module.structure_factor, name)
+        monkeypatch.setattr(
+            module.structure_factor, name, lambda *a, name=name, original=original: calls.append(name) or original(*a)
+        )
+    layer = FourierConvolution(SumOfGaussians.power_law(), k_cut=math.pi)
+    layer(torch.randn(192, channels), 12.44 * torch.rand(192, 3), 12.44 * torch.eye(3)[None])
+    assert calls == [expected]
+
+
 def test_what_does_not_fit_is_refused_by_name():
     latent, positions, cell = salt()
     layer = make_layer(channels=2)

@@ -16,6 +16,7 @@ from sognet.evaluation.kernel import constrained_kernel, fitted_decay
 from sognet.evaluation.predictions import Prediction
 from sognet.long_range import COULOMB_CONSTANT, SumOfGaussians
 
+LABELLED_CHANNELS = 4
 COLORS = {"train": "#9aa5b1", "val": "#e08214", "test": "#2166ac", "all": "#2166ac"}
 
 
@@ -54,9 +55,8 @@ def kernel_figure(kernel: SumOfGaussians, r_min: float, box_length: float) -> Fi
     multiplier = seen.multiplier(k.square()).detach()
     decays = [fitted_decay(kernel, r_min, box_length, channel) for channel in range(kernel.n_channels)]
     r = _log_grid(0.3 * r_min, max(box_length / 2, decays[0].r_max)).requires_grad_()
-    for channel, decay in enumerate(decays):
+    for channel, label in enumerate(_labels([decay.exponent for decay in decays])):
         (slope,) = torch.autograd.grad(seen(r)[channel].sum(), r)
-        label = f"learned: $p$ = {decay.exponent:.2f}" + (f" (channel {channel})" if kernel.n_channels > 1 else "")
         fourier.loglog(k, multiplier[channel].abs(), lw=2)
         real.loglog(r.detach(), slope.abs(), lw=2, label=label)
     strength = abs(decays[0].coulomb_ratio) * COULOMB_CONSTANT
@@ -65,12 +65,22 @@ def kernel_figure(kernel: SumOfGaussians, r_min: float, box_length: float) -> Fi
     real.axvspan(r_min, decays[0].r_max, color="0.88", zorder=0, label="fitted range")
     fourier.set(xlabel="k / Å$^{-1}$", ylabel="|ĝ(k)| / eV Å$^3$", ylim=(multiplier.abs().max().item() * 1e-6, None))
     real.set(xlabel="r / Å", ylabel="|g′(r)| / eV Å$^{-1}$")
-    real.legend(frameon=False, loc="lower left", ncols=1 + kernel.n_channels // 8, fontsize="small")
+    real.legend(frameon=False, loc="lower left")
     for axes in (fourier, real):
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
         axes.xaxis.set_minor_formatter(NullFormatter())
     return figure
+
+
+def _labels(exponents: Sequence[float]) -> list[str | None]:
+    """Label of each channel, or one for all where there are too many for a legend."""
+    if len(exponents) == 1:
+        return [f"learned: $p$ = {exponents[0]:.2f}"]
+    if len(exponents) <= LABELLED_CHANNELS:
+        return [f"learned: $p$ = {p:.2f} (channel {channel})" for channel, p in enumerate(exponents)]
+    together = f"{len(exponents)} channels: $p$ = {min(exponents):.2f} to {max(exponents):.2f}"
+    return [together] + [None] * (len(exponents) - 1)
 
 
 def _log_grid(low: float, high: float) -> torch.Tensor:

@@ -51,5 +51,6 @@ def test_kernels_of_many_channels_leave_room_for_the_figure():
     figure = kernel_figure(SumOfGaussians.power_law(n_channels=16), r_min=7.0, box_length=12.0)
     figure.canvas.draw()
     real = figure.axes[1]
-    assert real.get_legend().get_window_extent().height < real.bbox.height
+    assert real.get_position().width > 0.35
+    assert real.get_legend().get_window_extent().height < real.bbox.height / 2
     assert max(real.lines[0].get_xdata()) >= 10.5  # the curve goes through the range in which it is fitted

@@ -138,6 +138,16 @@ def test_parts_of_the_model_learn_at_rates_of_their_own(data, tmp_path):
     assert [g["weight_decay"] for g in groups] == pytest.approx([0.0, 0.1, 0.0])
 
 
+def test_latents_start_from_charges_of_the_elements(data, tmp_path):
+    common = ["train", f"dataset.path={data}", f"paths.outputs={tmp_path}", *SMALL, "trainer.max_epochs=1"]
+    sognet(*common, "optimizer.lr=1e-9", "start_charges={Na: 0.2, Cl: -0.2}")
+    frames = read(run_folder(tmp_path) / "predictions.extxyz", ":")
+    latent = np.concatenate([np.ravel(f.arrays["latent"]) for f in frames])
+    sodium = np.concatenate([f.numbers == 11 for f in frames])
+    assert latent[sodium].mean() - latent[~sodium].mean() == pytest.approx(0.4, rel=0.1)
+    assert "missing for Cl" in sognet(*common, "start_charges={Na: 0.2}", fails=True)
+
+
 def test_energies_alone_and_forces_alone(data, tmp_path):
     for absent, weights, expected in (
         ("energy", ["loss.energy=0"], {"force_rmse"}),

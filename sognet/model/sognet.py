@@ -108,14 +108,41 @@ class SOGNet(nn.Module):
 
         Features that hardly vary are scaled as if they varied by a hundredth of the most variable one.
         """
-        parameter = next(self.parameters())
-        graph = copy.copy(graph)
-        graph.pos, graph.cell = graph.pos.to(parameter.dtype), graph.cell.to(parameter.dtype)
-        deviation, mean = torch.std_mean(self.short_range(graph), dim=0, correction=0)
+        deviation, mean = torch.std_mean(self.short_range(self._in_own_precision(graph)), dim=0, correction=0)
         floor = 0.01 * deviation.max()
         self.feature_mean.copy_(mean)
         scale = self.feature_scale or 1 / len(mean)
         self.feature_deviation.copy_((deviation + (floor if floor > 0 else 1.0)) / scale)
+
+    @torch.no_grad()
+    def start_latents(self, graph: Data, charges: Mapping[str, float]) -> None:
+        """Let the first latent variable of the atoms of a graph start near a charge of their element.
+
+        The energy does not tell a latent variable that is zero into which direction to grow; what the first steps make
+        of it may last. Only the linear bypass of the latent-variable network changes, by the least squares with a small
+        ridge; without a bias, the charges' mean over standardized atoms is lost.
+
+        Parameters
+        ----------
+        graph : structures with all elements, after `set_standardization`.
+        charges : in e, by chemical symbol.
+
+        Raises
+        ------
+        ValueError : an element without a charge, or no latent-variable network with a bypass.
+        """
+        if not isinstance(self.latent_head, Readout) or self.latent_head.bypass is None:
+            raise ValueError("charges to start from need a latent-variable network with a bypass")
+        if missing := sorted(set(self.species) - set(charges)):
+            raise ValueError(f"charges to start from are missing for {', '.join(missing)}")
+        graph = self._in_own_precision(graph)
+        features = self._features(graph, graph.batch if "batch" in graph else torch.zeros_like(graph.z))
+        wanted = FixedCharges(charges).to(features.device)(graph.z)[:, 0] / self.energy_scale**0.5
+        missing_part = (wanted - self.latent_head(features)[:, 0]).double()
+        features = features.double()
+        gram = features.mT @ features
+        gram.diagonal().add_(1e-4 * gram.diagonal().mean())
+        self.latent_head.bypass.weight[0] += torch.linalg.solve(gram, features.mT @ missing_part).to(wanted.dtype)
 
     def forward(self, graph: Data, forces: bool = True, stress: bool = True) -> dict[str, Tensor]:
         """Energies and their derivatives.
@@ -133,10 +160,7 @@ class SOGNet(nn.Module):
         (zero for structures that are not periodic) where wanted. In training mode forces and stress can be
         differentiated again.
         """
-        parameter = next(self.parameters())
-        graph = copy.copy(graph)
-        graph.pos = graph.pos.to(parameter.dtype)
-        graph.cell = graph.cell.to(parameter.dtype)
+        graph = self._in_own_precision(graph)
         n_structures = len(graph.cell)
         batch = graph.batch if "batch" in graph else torch.zeros_like(graph.z)
         strain = None
@@ -160,13 +184,25 @@ class SOGNet(nn.Module):
                     out["stress"] = _stress(gradients[-1], graph)
         return out
 
-    def _energies(self, graph: Data, batch: Tensor, n_structures: int) -> dict[str, Tensor]:
+    def _in_own_precision(self, graph: Data) -> Data:
+        """The graph with positions and cell in the precision of the parameters; the one passed in stays as it is."""
+        parameter = next(self.parameters())
+        graph = copy.copy(graph)
+        graph.pos, graph.cell = graph.pos.to(parameter.dtype), graph.cell.to(parameter.dtype)
+        return graph
+
+    def _features(self, graph: Data, batch: Tensor) -> Tensor:
+        """What both networks get, (N, n_features)."""
         features = self.short_range(graph)
         if self.standardize:
             features = (features - self.feature_mean) / self.feature_deviation
         if self.total_charge:
             charge = graph.charge.to(features.dtype).reshape(-1, 1)
             features = torch.cat([features, charge.index_select(0, batch)], dim=1)
+        return features
+
+    def _energies(self, graph: Data, batch: Tensor, n_structures: int) -> dict[str, Tensor]:
+        features = self._features(graph, batch)
         atomic = self.energy_scale * self.energy_head(features)[:, 0]
         short_range = atomic.new_zeros(n_structures).index_add(0, batch, atomic)
         if self.latent_head is None:

@@ -65,13 +65,15 @@ def check(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     for number, stage in enumerate(config.batch.stages):
         _check_settings(stage, (Stage,), f"batch.stages[{number}]")
     of_the_module = ("warmup_steps", "kernel_lr_factor", "latent_lr_factor", "kernel_weight_decay")
-    own = ("seed", "ensemble", "start_from", "freeze", *of_the_module)
+    own = ("seed", "ensemble", "start_from", "start_charges", "freeze", *of_the_module)
     _check_settings(OmegaConf.masked_copy(config, own), (PotentialModule, of_a_run), "")
     for contradiction in contradictions(config, overrides):
         raise InputError(contradiction)
 
 
-def of_a_run(seed: int, ensemble: int, start_from: str | None, freeze: list[str]) -> None:
+def of_a_run(
+    seed: int, ensemble: int, start_from: str | None, start_charges: dict[str, float] | None, freeze: list[str]
+) -> None:
     """Types of settings that no function takes as they are."""
 
 
@@ -82,6 +84,9 @@ def contradictions(config: DictConfig, overrides: Sequence[str] = ()) -> Iterato
     of_the_model = [n for n in given if n.partition("/")[0].partition(".")[0] == "model"]
     if config.start_from and set(of_the_model) - {"model.composition_energies"}:
         yield f"{of_the_model[0]} and start_from both say what the model is; leave one of them out"
+    if config.start_charges and (config.start_from or config.model.charges):
+        other = "start_from" if config.start_from else "model.charges"
+        yield f"start_charges and {other} both say what the latent variables start from; leave one of them out"
     if config.batch.stages and "trainer.max_epochs" in given:
         yield "trainer.max_epochs and batch.stages both say how long to train; leave one of them out"
     for split in ("val", "test"):

@@ -43,7 +43,7 @@ LONGEST_NAME = 128
 """Characters that wandb allows for the name of a run."""
 
 STANDARDIZATION_STRUCTURES = 100
-"""Structures of the training split from which features are standardized."""
+"""Structures of the training split from which features are standardized and latent variables get their start."""
 
 REPORTED_STRUCTURES = 10_000
 """Structures of a streamed training split that the report at the end is about, evenly spaced."""
@@ -202,11 +202,29 @@ def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOG
         cutoff = config.model.short_range.cutoff if counts_neighbors else None
         found = splits.statistics or cached_statistics(splits.train, cutoff, config.paths.data)
         model = build_model(config.model, found)
-        if model.standardize:
+        start_charges = config.start_charges if model.long_range else None  # nothing to start in the control
+        if model.standardize or start_charges:
             sample = splits.train[:: max(1, len(splits.train) // STANDARDIZATION_STRUCTURES)]
-            model.set_standardization(Batch.from_data_list([build_graph(s, model.cutoff) for s in sample]))
+            graph = Batch.from_data_list([build_graph(s, model.cutoff) for s in sample])
+            if model.standardize:
+                model.set_standardization(graph)
+            if start_charges:
+                start_latents(model, graph, start_charges)
     freeze(model, config.freeze)
     return model
+
+
+def start_latents(model: SOGNet, graph: Batch, charges: DictConfig) -> None:
+    """Start the latent variables from charges of the elements.
+
+    Raises
+    ------
+    InputError : they cannot.
+    """
+    try:
+        model.start_latents(graph, OmegaConf.to_container(charges))
+    except ValueError as error:
+        raise InputError(f"start_charges: {error}") from None
 
 
 def build_trainer(

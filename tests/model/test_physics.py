@@ -204,3 +204,38 @@ def test_standardized_features_have_the_promised_deviation(scale, expected):
     features = (model.short_range(graph) - model.feature_mean) / model.feature_deviation
     largest = features.std(0, correction=0).max().item()  # the others are held down by a floor
     assert largest == pytest.approx(expected or 1 / model.short_range.n_features, rel=0.02)
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("settings", [{"n_latent": 2}, {"n_latent": 1, "total_charge": True, "energy_scale": 4.0}])
+def test_latents_start_from_charges_of_the_elements(standardize, settings):
+    charges = {"Na": 0.3, "Cl": -0.1}
+    model = small_model(standardize=standardize, latent_bias=not standardize, **settings)
+    graph = batch_of(*(random_atoms(seed=n) for n in range(8)))
+    graph.charge = torch.zeros(len(graph.cell))
+    if standardize:
+        model.set_standardization(graph)
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    others = model(graph)["latent"][:, 1:]
+    model.start_latents(graph, charges)
+    changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == {"latent_head.bypass.weight"}
+    latent = model(graph)["latent"]
+    expected = torch.where(graph.z == 11, charges["Na"], charges["Cl"])
+    if standardize:  # features without a mean give latents without one
+        expected = expected - expected.mean()
+    assert (latent[:, 0] - expected).square().mean().sqrt() < 0.1 * (charges["Na"] - charges["Cl"])
+    torch.testing.assert_close(latent[:, 1:], others, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "charges", "message"),
+    [
+        ({}, {"Na": 1.0}, "missing for Cl"),
+        ({"bypass": False}, {"Na": 1.0, "Cl": -1.0}, "bypass"),
+        ({"n_latent": 1, "charges": {"Na": 1.0, "Cl": -1.0}}, {"Na": 1.0, "Cl": -1.0}, "latent-variable network"),
+    ],
+)
+def test_latents_that_cannot_start_from_charges(settings, charges, message):
+    with pytest.raises(ValueError, match=message):
+        small_model(**settings).start_latents(batch_of(random_atoms()), charges)

@@ -28,6 +28,9 @@ def main() -> None:
         correlation = pearsonr(reference, latent).statistic
         slope = reference @ latent / (reference @ reference)
         print(f"{name}: Pearson r = {correlation:.3f}, slope {slope:.3f}, {len(reference)} values")
+        if name == "charges":
+            symbols = np.concatenate([a.get_chemical_symbols() for a in structures])
+            print(f"    within elements: {within_elements(symbols, reference, latent)}")
         axes.plot(reference, latent, ".", ms=3, alpha=0.5, color="#2166ac", rasterized=True)
         axes.axline((0, 0), slope=slope, color="k", lw=0.8)
         axes.set(title=f"{name}: $r$ = {correlation:.3f}", ylabel=f"of the latent variables / {UNITS[name]}")
@@ -57,6 +60,12 @@ def multipoles(structures: list[Atoms]) -> dict[str, tuple[np.ndarray, np.ndarra
     pairs = {name: (np.concatenate(reference[name], None), np.concatenate(found[name], None)) for name in reference}
     sign = np.sign(pearsonr(*pairs["dipoles"]).statistic)
     return {name: (x, sign * y) for name, (x, y) in {"charges": (charges, latent), **pairs}.items()}
+
+
+def within_elements(symbols: np.ndarray, reference: np.ndarray, latent: np.ndarray) -> str:
+    """Correlation among the atoms of each element, which a charge per element alone would not have."""
+    by_element = {str(s): symbols == s for s in dict.fromkeys(symbols)}
+    return ", ".join(f"{s} {pearsonr(reference[of], latent[of]).statistic:.2f}" for s, of in by_element.items())
 
 
 def traceless(tensor: np.ndarray) -> np.ndarray:

@@ -22,19 +22,22 @@ def main() -> None:
     parser.add_argument("--split", default="val")
     options = parser.parse_args()
     structures = [a for a in read(options.run / "predictions.extxyz", ":") if a.info["split"] == options.split]
-    pairs = multipoles(structures)
+    symbols = np.concatenate([a.get_chemical_symbols() for a in structures])
     figure = Figure(figsize=(11, 3.8), layout="constrained")
-    for axes, (name, (reference, latent)) in zip(figure.subplots(1, 3), pairs.items(), strict=True):
+    panels = figure.subplots(1, 3)
+    for axes, (name, (reference, latent)) in zip(panels, multipoles(structures).items(), strict=True):
         correlation = pearsonr(reference, latent).statistic
         slope = reference @ latent / (reference @ reference)
         print(f"{name}: Pearson r = {correlation:.3f}, slope {slope:.3f}, {len(reference)} values")
-        if name == "charges":
-            symbols = np.concatenate([a.get_chemical_symbols() for a in structures])
-            print(f"    within elements: {within_elements(symbols, reference, latent)}")
-        axes.plot(reference, latent, ".", ms=3, alpha=0.5, color="#2166ac", rasterized=True)
+        groups = {str(s): symbols == s for s in np.unique(symbols)} if name == "charges" else {"": slice(None)}
+        for symbol, of in groups.items():
+            axes.plot(reference[of], latent[of], ".", ms=3, alpha=0.5, label=symbol, rasterized=True)
+            if symbol:
+                print(f"    {symbol} alone: r = {pearsonr(reference[of], latent[of]).statistic:.2f}")
         axes.axline((0, 0), slope=slope, color="k", lw=0.8)
         axes.set(title=f"{name}: $r$ = {correlation:.3f}", ylabel=f"of the latent variables / {UNITS[name]}")
         axes.set_xlabel(f"{'MBI' if name == 'charges' else 'DFT'} / {UNITS[name]}")
+    panels[0].legend(markerscale=4)
     path = options.run / "figures" / "multipoles.png"
     figure.savefig(path, dpi=150)
     print(path)
@@ -60,12 +63,6 @@ def multipoles(structures: list[Atoms]) -> dict[str, tuple[np.ndarray, np.ndarra
     pairs = {name: (np.concatenate(reference[name], None), np.concatenate(found[name], None)) for name in reference}
     sign = np.sign(pearsonr(*pairs["dipoles"]).statistic)
     return {name: (x, sign * y) for name, (x, y) in {"charges": (charges, latent), **pairs}.items()}
-
-
-def within_elements(symbols: np.ndarray, reference: np.ndarray, latent: np.ndarray) -> str:
-    """Correlation among the atoms of each element, which a charge per element alone would not have."""
-    by_element = {str(s): symbols == s for s in dict.fromkeys(symbols)}
-    return ", ".join(f"{s} {pearsonr(reference[of], latent[of]).statistic:.2f}" for s, of in by_element.items())
 
 
 def traceless(tensor: np.ndarray) -> np.ndarray:

@@ -47,12 +47,18 @@ class FixedCharges(nn.Module):
     Parameters
     ----------
     charges : charge in e of each chemical symbol.
+
+    Raises
+    ------
+    ValueError : a symbol of no element.
     """
 
     lookup: Tensor
 
     def __init__(self, charges: Mapping[str, float]) -> None:
         super().__init__()
+        if unknown := set(charges) - set(chemical_symbols[1:]):
+            raise ValueError(f"charges are by chemical symbol, but {', '.join(sorted(unknown))} is none")
         self.charges = {s: float(q) for s, q in charges.items()}
         lookup = torch.full((len(chemical_symbols),), float("nan"))
         for symbol, charge in self.charges.items():

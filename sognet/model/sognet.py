@@ -129,7 +129,7 @@ class SOGNet(nn.Module):
 
         Raises
         ------
-        ValueError : an element without a charge, or no latent-variable network with a bypass.
+        ValueError : an element without a charge, a charge without an element, or no network with a bypass.
         """
         if not isinstance(self.latent_head, Readout) or self.latent_head.bypass is None:
             raise ValueError("charges to start from need a latent-variable network with a bypass")

@@ -232,6 +232,7 @@ def test_latents_start_from_charges_of_the_elements(standardize, settings):
     ("settings", "charges", "message"),
     [
         ({}, {"Na": 1.0}, "missing for Cl"),
+        ({}, {"Na": 1.0, "Cl": -1.0, "Xy": 0.0}, "Xy is none"),
         ({"bypass": False}, {"Na": 1.0, "Cl": -1.0}, "bypass"),
         ({"n_latent": 1, "charges": {"Na": 1.0, "Cl": -1.0}}, {"Na": 1.0, "Cl": -1.0}, "latent-variable network"),
     ],

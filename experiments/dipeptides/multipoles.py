@@ -22,6 +22,8 @@ def main() -> None:
     parser.add_argument("--split", default="val")
     options = parser.parse_args()
     structures = [a for a in read(options.run / "predictions.extxyz", ":") if a.info["split"] == options.split]
+    if not all("latent" in a.arrays for a in structures):
+        parser.error(f"{options.run}: a run without latent variables")
     symbols = np.concatenate([a.get_chemical_symbols() for a in structures])
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     panels = figure.subplots(1, 3)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.io import read
+from ase.neighborlist import natural_cutoffs, neighbor_list
 from matplotlib.figure import Figure
 from scipy.stats import pearsonr
 
@@ -24,22 +25,22 @@ def main() -> None:
     structures = [a for a in read(options.run / "predictions.extxyz", ":") if a.info["split"] == options.split]
     if not all("latent" in a.arrays for a in structures):
         parser.error(f"{options.run}: a run without latent variables")
-    symbols = np.concatenate([a.get_chemical_symbols() for a in structures])
+    pairs = multipoles(structures)
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     panels = figure.subplots(1, 3)
-    for axes, (name, (reference, latent)) in zip(panels, multipoles(structures).items(), strict=True):
+    for axes, (name, (reference, latent)) in zip(panels, pairs.items(), strict=True):
         correlation = pearsonr(reference, latent).statistic
         slope = reference @ latent / (reference @ reference)
         print(f"{name}: Pearson r = {correlation:.3f}, slope {slope:.3f}, {len(reference)} values")
-        groups = {str(s): symbols == s for s in np.unique(symbols)} if name == "charges" else {"": slice(None)}
-        for symbol, of in groups.items():
-            axes.plot(reference[of], latent[of], ".", ms=3, alpha=0.5, label=symbol, rasterized=True)
-            if symbol:
-                print(f"    {symbol} alone: r = {pearsonr(reference[of], latent[of]).statistic:.2f}")
+        labels = environments(structures)[0] if name == "charges" else np.full(len(reference), "")
+        for label in np.unique(labels):
+            of = labels == label
+            axes.plot(reference[of], latent[of], ".", ms=3, alpha=0.5, label=label, rasterized=True)
         axes.axline((0, 0), slope=slope, color="k", lw=0.8)
         axes.set(title=f"{name}: $r$ = {correlation:.3f}", ylabel=f"of the latent variables / {UNITS[name]}")
         axes.set_xlabel(f"{'MBI' if name == 'charges' else 'DFT'} / {UNITS[name]}")
     panels[0].legend(markerscale=4)
+    print_charges(*environments(structures), *pairs["charges"])
     path = options.run / "figures" / "multipoles.png"
     figure.savefig(path, dpi=150)
     print(path)
@@ -65,6 +66,29 @@ def multipoles(structures: list[Atoms]) -> dict[str, tuple[np.ndarray, np.ndarra
     pairs = {name: (np.concatenate(reference[name], None), np.concatenate(found[name], None)) for name in reference}
     sign = np.sign(pearsonr(*pairs["dipoles"]).statistic)
     return {name: (x, sign * y) for name, (x, y) in {"charges": (charges, latent), **pairs}.items()}
+
+
+def environments(structures: list[Atoms]) -> tuple[np.ndarray, np.ndarray]:
+    """Symbol of each atom, and the symbol with those of the atoms bonded to it: C and C(HHHN)."""
+    symbols, bonded = [], []
+    for atoms in structures:
+        centre, neighbour = neighbor_list("ij", atoms, natural_cutoffs(atoms, mult=1.2))
+        for index, symbol in enumerate(atoms.symbols):
+            symbols.append(symbol)
+            bonded.append(f"{symbol}({''.join(sorted(atoms.symbols[neighbour[centre == index]]))})")
+    return np.array(symbols), np.array(bonded)
+
+
+def print_charges(symbols: np.ndarray, bonded: np.ndarray, reference: np.ndarray, latent: np.ndarray) -> None:
+    """Correlation among the atoms of each element, and mean charges by what an atom is bonded to."""
+    slope = reference @ latent / (reference @ reference)
+    for symbol in np.unique(symbols):
+        of = symbols == symbol
+        print(f"    {symbol} alone: r = {pearsonr(reference[of], latent[of]).statistic:.2f}")
+    for environment in np.unique(bonded):
+        of = bonded == environment
+        means = f"MBI {reference[of].mean():5.2f} e, latent over slope {latent[of].mean() / slope:5.2f} e"
+        print(f"    {environment:8} {of.sum():4d} atoms: {means}")
 
 
 def traceless(tensor: np.ndarray) -> np.ndarray:

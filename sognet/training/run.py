@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch_geometric.data import Batch
 
-from sognet.data import Splits, Stage, StructureDataModule, build_graph, cached_statistics
+from sognet.data import Splits, Stage, Structure, StructureDataModule, build_graph, cached_statistics
 from sognet.data.contents import contents
 from sognet.data.splits import fill_fractions
 from sognet.errors import InputError
@@ -202,29 +202,32 @@ def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOG
         cutoff = config.model.short_range.cutoff if counts_neighbors else None
         found = splits.statistics or cached_statistics(splits.train, cutoff, config.paths.data)
         model = build_model(config.model, found)
-        start_charges = config.start_charges if model.long_range else None  # nothing to start in the control
-        if model.standardize or start_charges:
-            sample = splits.train[:: max(1, len(splits.train) // STANDARDIZATION_STRUCTURES)]
-            graph = Batch.from_data_list([build_graph(s, model.cutoff) for s in sample])
-            if model.standardize:
-                model.set_standardization(graph)
-            if start_charges:
-                start_latents(model, graph, start_charges)
+        if not last:
+            initialize(model, splits.train, config.start_charges)
     freeze(model, config.freeze)
     return model
 
 
-def start_latents(model: SOGNet, graph: Batch, charges: DictConfig) -> None:
-    """Start the latent variables from charges of the elements.
+def initialize(model: SOGNet, structures: Sequence[Structure], start_charges: DictConfig | None) -> None:
+    """Standardize the features of a new model and start its latent variables, where it has any.
 
     Raises
     ------
-    InputError : they cannot.
+    InputError : the latent variables cannot start from these charges.
     """
-    try:
-        model.start_latents(graph, OmegaConf.to_container(charges))
-    except ValueError as error:
-        raise InputError(f"start_charges: {error}") from None
+    if not model.long_range:
+        start_charges = None
+    if not (model.standardize or start_charges):
+        return
+    sample = structures[:: max(1, len(structures) // STANDARDIZATION_STRUCTURES)]
+    graph = Batch.from_data_list([build_graph(s, model.cutoff) for s in sample])
+    if model.standardize:
+        model.set_standardization(graph)
+    if start_charges:
+        try:
+            model.start_latents(graph, start_charges)
+        except ValueError as error:
+            raise InputError(f"start_charges: {error}") from None
 
 
 def build_trainer(

@@ -44,6 +44,9 @@ class CACE(nn.Module):
     nu_max : largest number of neighbour sums in a product, 1 to 4.
     n_embedding : length of the embedding of the sender and of the receiver; channels are their pairs.
     n_message_passing : 0 or more layers; the invariants of each are appended.
+    orthogonal_embeddings : start from embeddings that are orthogonal to each other and of equal length, as far as their
+        length allows, instead of normally distributed ones, of which two can be almost parallel: their elements look
+        alike then until training has told them apart.
 
     Raises
     ------
@@ -60,6 +63,7 @@ class CACE(nn.Module):
         nu_max: int = 3,
         n_embedding: int = 3,
         n_message_passing: int = 0,
+        orthogonal_embeddings: bool = False,
     ) -> None:
         super().__init__()
         if min(n_bessel, n_radial, n_embedding) < 1 or n_message_passing < 0 or cutoff <= 0:
@@ -77,9 +81,13 @@ class CACE(nn.Module):
         self.nu_max = nu_max
         self.n_embedding = n_embedding
         self.n_message_passing = n_message_passing
+        self.orthogonal_embeddings = orthogonal_embeddings
         self.species_index = SpeciesIndex(self.species)
         self.sender = nn.Parameter(torch.randn(len(species), n_embedding))
         self.receiver = nn.Parameter(torch.randn(len(species), n_embedding))
+        if orthogonal_embeddings:  # of the same mean square
+            for embedding in (self.sender, self.receiver):
+                nn.init.orthogonal_(embedding, gain=max(embedding.shape) ** 0.5)
         self.bessel = BesselFunctions(n_bessel, cutoff)
         self.monomials = Monomials(l_max)
         self.invariants = Invariants(self.monomials.indices, nu_max)

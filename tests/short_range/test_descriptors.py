@@ -38,6 +38,16 @@ def descriptor(request):
     return DESCRIPTORS[request.param]()
 
 
+@pytest.mark.parametrize("n_embedding", [1, 3, 4, 7])
+def test_orthogonal_embeddings_keep_the_elements_as_far_apart_as_they_can_be(n_embedding):
+    model = CACE(["H", "C", "N", "O"], 4.0, n_embedding=n_embedding, orthogonal_embeddings=True)
+    assert not torch.equal(model.sender, model.receiver)
+    for embedding in (model.sender, model.receiver):
+        short = embedding if n_embedding >= 4 else embedding.T
+        torch.testing.assert_close(short @ short.T, max(4, n_embedding) * torch.eye(len(short)), atol=1e-12, rtol=0)
+        assert embedding.square().mean() == pytest.approx(1)
+
+
 def test_features_have_the_promised_number_and_vary(descriptor):
     features = descriptor(graph_of(random_atoms()))
     assert features.shape == (12, descriptor.n_features)

@@ -3,8 +3,8 @@
 python experiments/dipeptides/fitted_charges.py outputs/dipeptides/<date>_<time>
 
 The charges are fitted to DFT's dipoles and traceless quadrupoles of the training structures under neutrality, and
-restrained to `scale` times the charges that latent variables start from, by element; the rows are about the validation
-structures. No network and no energy is involved.
+restrained to `scale` times the charges that the run's latent variables started from, by element; the rows are about the
+validation structures. No network and no energy is involved.
 """
 
 import argparse
@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.io import read
-from multipoles import environments, multipoles, traceless
+from multipoles import dft_dipole, environments, multipoles, slope, traceless
+from omegaconf import OmegaConf
 from scipy.stats import pearsonr
 
-START = {"H": 0.1, "C": 0.0, "N": -0.15, "O": -0.3}  # e, as in conf/experiment/dipeptides.yaml
 QUADRUPOLE_WEIGHT = 0.3  # 1/Å, over that of the dipoles
 NEUTRALITY_WEIGHT = 10.0  # Å
 
@@ -24,14 +24,18 @@ NEUTRALITY_WEIGHT = 10.0  # Å
 def main() -> None:
     """Print a row for each scale and restraint."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run, for its structures")
-    structures = read(parser.parse_args().run / "predictions.extxyz", ":")
+    parser.add_argument("run", type=Path, help="folder of a run, for its structures and its start")
+    run = parser.parse_args().run
+    start_charges = OmegaConf.load(run / "config.yaml").start_charges
+    if not start_charges:
+        parser.error(f"{run}: a run without start_charges")
+    structures = read(run / "predictions.extxyz", ":")
     names, types = np.unique(environments(structures)[1], return_inverse=True)
     kinds = np.split(types, np.cumsum([len(a) for a in structures])[:-1])
     fitted = [equations(a, k, len(names)) for a, k in zip(structures, kinds, strict=True) if a.info["split"] == "train"]
     matrix, target = (np.concatenate(parts) for parts in zip(*fitted, strict=True))
     share = np.bincount(types) / len(types) * len(names)
-    start = np.array([START[name.partition("(")[0]] for name in names])
+    start = np.array([start_charges[name.partition("(")[0]] for name in names])
     print("| scale | restraint / Å² | charges, r | slope | dipoles, r | quadrupoles, r | mean N / e | mean O / e |")
     print("| ---: " * 8 + "|")
     for scale in (0, 1, 2):
@@ -47,7 +51,7 @@ def equations(atoms: Atoms, kinds: np.ndarray, n_kinds: int) -> tuple[np.ndarray
     centre = atoms.positions.mean(0)
     vectors = atoms.positions - centre
     squares = np.einsum("ia,ib,ik->kab", vectors, vectors, kind_of)
-    dipole = np.ravel(atoms.calc.results["dipole"] if "dipole" in atoms.calc.results else atoms.info["dipole"])
+    dipole = dft_dipole(atoms)
     shift = np.outer(centre, dipole)
     quadrupole = np.reshape(atoms.info["quadrupole"], (3, 3)) - shift - shift.T
     left = [
@@ -68,10 +72,9 @@ def row(structures: list[Atoms], kinds: list[np.ndarray], charges: np.ndarray) -
     pairs = multipoles(validation)
     r = {name: f"{pearsonr(*pair).statistic:.3f}" for name, pair in pairs.items()}
     reference, latent = pairs["charges"]
-    symbols = environments(validation)[0]
+    symbols = np.concatenate([atoms.symbols for atoms in validation])
     means = " | ".join(f"{latent[symbols == symbol].mean():.2f}" for symbol in "NO")
-    slope = reference @ latent / (reference @ reference)
-    return f"{r['charges']} | {slope:.2f} | {r['dipoles']} | {r['quadrupoles']} | {means}"
+    return f"{r['charges']} | {slope(reference, latent):.2f} | {r['dipoles']} | {r['quadrupoles']} | {means}"
 
 
 if __name__ == "__main__":

@@ -26,21 +26,21 @@ def main() -> None:
     if not all("latent" in a.arrays for a in structures):
         parser.error(f"{options.run}: a run without latent variables")
     pairs = multipoles(structures)
+    symbols, bonded = environments(structures)
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     panels = figure.subplots(1, 3)
     for axes, (name, (reference, latent)) in zip(panels, pairs.items(), strict=True):
         correlation = pearsonr(reference, latent).statistic
-        slope = reference @ latent / (reference @ reference)
-        print(f"{name}: Pearson r = {correlation:.3f}, slope {slope:.3f}, {len(reference)} values")
-        labels = environments(structures)[0] if name == "charges" else np.full(len(reference), "")
+        print(f"{name}: Pearson r = {correlation:.3f}, slope {slope(reference, latent):.3f}, {len(reference)} values")
+        labels = symbols if name == "charges" else np.full(len(reference), "")
         for label in np.unique(labels):
             of = labels == label
             axes.plot(reference[of], latent[of], ".", ms=3, alpha=0.5, label=label, rasterized=True)
-        axes.axline((0, 0), slope=slope, color="k", lw=0.8)
+        axes.axline((0, 0), slope=slope(reference, latent), color="k", lw=0.8)
         axes.set(title=f"{name}: $r$ = {correlation:.3f}", ylabel=f"of the latent variables / {UNITS[name]}")
         axes.set_xlabel(f"{'MBI' if name == 'charges' else 'DFT'} / {UNITS[name]}")
     panels[0].legend(markerscale=4)
-    print_charges(*environments(structures), *pairs["charges"])
+    print_charges(symbols, bonded, *pairs["charges"])
     path = options.run / "figures" / "multipoles.png"
     figure.savefig(path, dpi=150)
     print(path)
@@ -58,8 +58,7 @@ def multipoles(structures: list[Atoms]) -> dict[str, tuple[np.ndarray, np.ndarra
     for atoms in structures:
         q = atoms.arrays["latent"].ravel()
         q = q - q.mean()  # of neutral molecules, so that dipoles do not depend on the origin
-        dipole = atoms.calc.results["dipole"] if "dipole" in atoms.calc.results else atoms.info["dipole"]
-        reference["dipoles"].append(np.ravel(dipole))
+        reference["dipoles"].append(dft_dipole(atoms))
         found["dipoles"].append(q @ atoms.positions)
         reference["quadrupoles"].append(traceless(np.reshape(atoms.info["quadrupole"], (3, 3))))
         found["quadrupoles"].append(traceless(np.einsum("i,ia,ib->ab", q, atoms.positions, atoms.positions)))
@@ -81,14 +80,24 @@ def environments(structures: list[Atoms]) -> tuple[np.ndarray, np.ndarray]:
 
 def print_charges(symbols: np.ndarray, bonded: np.ndarray, reference: np.ndarray, latent: np.ndarray) -> None:
     """Correlation among the atoms of each element, and mean charges by what an atom is bonded to."""
-    slope = reference @ latent / (reference @ reference)
     for symbol in np.unique(symbols):
         of = symbols == symbol
         print(f"    {symbol} alone: r = {pearsonr(reference[of], latent[of]).statistic:.2f}")
     for environment in np.unique(bonded):
         of = bonded == environment
-        means = f"MBI {reference[of].mean():5.2f} e, latent over slope {latent[of].mean() / slope:5.2f} e"
+        scaled = latent[of].mean() / slope(reference, latent)
+        means = f"MBI {reference[of].mean():5.2f} e, latent over slope {scaled:5.2f} e"
         print(f"    {environment:8} {of.sum():4d} atoms: {means}")
+
+
+def slope(reference: np.ndarray, found: np.ndarray) -> float:
+    """Of the line through the origin that fits best."""
+    return reference @ found / (reference @ reference)
+
+
+def dft_dipole(atoms: Atoms) -> np.ndarray:
+    """Of the reference, (3,) in e·Å."""
+    return np.ravel(atoms.calc.results["dipole"] if "dipole" in atoms.calc.results else atoms.info["dipole"])
 
 
 def traceless(tensor: np.ndarray) -> np.ndarray:

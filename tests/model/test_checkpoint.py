@@ -9,10 +9,11 @@ import pytest
 import torch
 from structures import graph_of, random_atoms, small_model
 
-from sognet import load_model
+from sognet import SOGNet, load_model
 from sognet.errors import InputError
 from sognet.model import frugal
 from sognet.model.checkpoint import model_entry
+from sognet.short_range import CACE
 
 
 @pytest.fixture
@@ -34,6 +35,15 @@ def test_loaded_model_gives_the_same_output(model, tmp_path):
     loaded = load_model(save(model, tmp_path / "m.ckpt"))
     for key, value in model.eval()(graph).items():
         torch.testing.assert_close(loaded(graph)[key], value, rtol=0, atol=0)
+
+
+def test_cace_is_loaded_with_the_settings_it_was_saved_with(tmp_path):
+    settings = {"n_radial": 4, "l_max": 2, "nu_max": 2, "n_embedding": 2, "n_message_passing": 1}
+    model = SOGNet(CACE(["Na", "Cl"], 4.0, **settings, orthogonal_embeddings=True), None).eval()
+    loaded = load_model(save(model, tmp_path / "m.ckpt"))
+    assert loaded.short_range.orthogonal_embeddings
+    graph = graph_of(random_atoms())
+    torch.testing.assert_close(loaded(graph)["forces"], model(graph)["forces"], rtol=0, atol=0)
 
 
 def test_precision_can_be_chosen(model, tmp_path):

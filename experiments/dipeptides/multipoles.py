@@ -39,7 +39,7 @@ def main() -> None:
         axes.axline((0, 0), slope=slope(reference, latent), color="k", lw=0.8)
         axes.set(title=f"{name}: $r$ = {correlation:.3f}", ylabel=f"of the latent variables / {UNITS[name]}")
         axes.set_xlabel(f"{'MBI' if name == 'charges' else 'DFT'} / {UNITS[name]}")
-    panels[0].legend(markerscale=4)
+    panels[0].legend(markerscale=4, loc="upper left")
     print_charges(symbols, bonded, *pairs["charges"])
     path = options.run / "figures" / "multipoles.png"
     figure.savefig(path, dpi=150)

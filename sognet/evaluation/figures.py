@@ -113,7 +113,7 @@ def calibration_figure(predictions: Mapping[str, Sequence[Prediction]]) -> Figur
             line = {"color": color, "ls": "--", "lw": 0.8, "label": f"{scaled.scale:.2g} × deviation"}
             axes.axline((1, scaled.scale), (10, 10 * scaled.scale), **line)
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False)
+            axes.legend(frameon=False, loc="upper left")
     return figure
 
 
@@ -139,4 +139,4 @@ def _diagonal(axes, xlabel: str, ylabel: str) -> None:
     low, high = axes.get_xlim()
     axes.axline((low, low), (high, high), color="k", lw=0.8, zorder=0)
     axes.set(xlabel=xlabel, ylabel=ylabel)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper left")  # off the diagonal; to look for the best place takes long

@@ -9,7 +9,7 @@ from pathlib import Path
 
 TIMEOUT = 300  # seconds
 
-MAIN = "from sognet.cli import main; main()"
+MAIN = "from sognet.cli.main import main; main()"
 
 SMALL = [
     "model.short_range.cutoff=4",
@@ -23,7 +23,9 @@ SMALL = [
 
 
 FORK_SERVER = multiprocessing.get_context("forkserver")
-FORK_SERVER.set_forkserver_preload(["sognet.training.ensemble", "sognet.evaluation.unlabelled", "sognet.data.prepare"])
+FORK_SERVER.set_forkserver_preload(
+    ["sognet.training.ensemble", "sognet.evaluation.predict", "sognet.data.streaming.preparation"]
+)
 
 
 def sognet(*arguments: object, fails: bool = False, **variables: str) -> str:
@@ -59,7 +61,7 @@ def _run(output: str, arguments: list[str], variables: dict[str, str]) -> None:
     path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
     os.environ.update({"PYTHONPATH": path} | variables)  # for processes that this one starts
     sys.argv = ["sognet", *arguments]
-    from sognet.cli import main
+    from sognet.cli.main import main
 
     main()
 

@@ -12,7 +12,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from sognet.configuration import CONFIGURATION
+from sognet.cli.configuration import CONFIGURATION
 
 HOOKS = (
     "on_train_epoch_start",

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from sognet import extras
-from sognet.cli import run_prepare
+from sognet.cli.main import run_prepare
 from sognet.data import StructureDataModule, kf_water, stream
 from sognet.errors import InputError
+from sognet.training.loggers.workspace import create_dashboard
 from sognet.training.optimizers import soap
-from sognet.training.workspace import create_dashboard
 
 EXTRAS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
@@ -39,7 +39,6 @@ def test_training_needs_no_extra():
     """What training and evaluation import, with every optional package out of reach."""
     missing = ["pyarrow", "openmm", "tensorboard", "wandb_workspaces", "optuna", "hydra_plugins", "lmdb", "submitit"]
     missing += ["nvalchemiops", "warp", "pytorch_optimizer"]
-    code = (
-        f"import sys; sys.modules |= dict.fromkeys({missing}); import sognet.training.ensemble, sognet.evaluation.run"
-    )
+    imports = "sognet.training.ensemble, sognet.evaluation.evaluate"
+    code = f"import sys; sys.modules |= dict.fromkeys({missing}); import {imports}"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -8,11 +8,11 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from sognet.configuration import CONFIGURATION, nearest, page
+from sognet.cli.configuration import CONFIGURATION, nearest, page
 from sognet.data import Statistics
 from sognet.errors import InputError
 from sognet.model.build import build_model
-from sognet.training.checks import check
+from sognet.training.configuration_checks import check
 
 GROUPS = sorted(
     (str(file.parent.relative_to(CONFIGURATION)), file.stem)
@@ -46,9 +46,9 @@ def test_every_experiment_builds_its_model(option, long_range):
 
 def test_composition_energies_are_given_fitted_or_of_isolated_atoms():
     def energies(setting: str) -> dict[str, float]:
-        return build_model(composed(f"model.composition_energies={setting}").model, FOUND).composition_energies
+        return build_model(composed(f"model.reference_energies={setting}").model, FOUND).reference_energies
 
-    assert energies("null") == FOUND.composition_energies
+    assert energies("null") == FOUND.reference_energies
     assert energies("{Na: -7.0}") == {"Na": -7.0}
     with pytest.raises(InputError, match="single atom of Cl"):
         energies("isolated")

@@ -12,8 +12,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sognet.allocator import keep_freed_memory
 from sognet.long_range import FourierConvolution, SumOfGaussians
+from sognet.training.environment import keep_freed_memory
 
 DENSITY = 0.1  # atoms/Å³
 CUTOFF = 5.0  # Å

@@ -22,11 +22,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch_geometric.data import Batch
 
-from sognet.allocator import keep_freed_memory
-from sognet.configuration import CONFIGURATION
+from sognet.cli.configuration import CONFIGURATION
 from sognet.data import Splits, Structure, StructureDataModule, stream
-from sognet.data.prepare import prepare
+from sognet.data.streaming.preparation import prepare
 from sognet.model.build import build_model
+from sognet.training.environment import keep_freed_memory
 from sognet.training.loss import PotentialLoss
 
 SMALL_SET = 2_000  # structures

@@ -1,24 +1,46 @@
-"""Data: files and published sets -> structures -> periodic graphs -> batches. Knows no model."""
+"""Data: files and published sets -> structures -> periodic graphs -> batches. Knows no model.
 
-from sognet.data.aqueous import kf_water
-from sognet.data.by_hand import by_hand, sets_by_hand
-from sognet.data.datamodule import Stage, StructureDataModule
-from sognet.data.files import from_files
-from sognet.data.graph import build_graph
-from sognet.data.ions import electrolyte
-from sognet.data.mixture import mixture
-from sognet.data.published import dimers, dipeptides, water
-from sognet.data.readers import iter_structures, read_structures
-from sognet.data.splits import Splits
-from sognet.data.statistics import Statistics, cached_statistics, statistics
-from sognet.data.stream import stream
-from sognet.data.structure import Keys, Structure
-from sognet.data.units import Units
+Names are imported where they are asked for, so that a calculator loads neither Lightning nor readers of files.
+"""
 
-DATA_SETS = {
-    f.__name__: f for f in (by_hand, dimers, dipeptides, electrolyte, from_files, kf_water, mixture, stream, water)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sognet.data.datasets import (
+        DATA_SETS,
+        by_hand,
+        dimers,
+        dipeptides,
+        electrolyte,
+        from_files,
+        kf_water,
+        mixture,
+        sets_by_hand,
+        stream,
+        water,
+    )
+    from sognet.data.graph import build_graph
+    from sognet.data.io.readers import iter_structures, read_structures
+    from sognet.data.io.units import Units
+    from sognet.data.loading.datamodule import Stage, StructureDataModule
+    from sognet.data.split_statistics import Statistics, cached_statistics, statistics
+    from sognet.data.splits import Splits
+    from sognet.data.structure import Keys, Structure
+
+_HOMES = {
+    "sognet.data.datasets": (
+        "DATA_SETS by_hand dimers dipeptides electrolyte from_files kf_water mixture sets_by_hand stream water"
+    ),
+    "sognet.data.graph": "build_graph",
+    "sognet.data.io.readers": "iter_structures read_structures",
+    "sognet.data.io.units": "Units",
+    "sognet.data.loading.datamodule": "Stage StructureDataModule",
+    "sognet.data.split_statistics": "Statistics cached_statistics statistics",
+    "sognet.data.splits": "Splits",
+    "sognet.data.structure": "Keys Structure",
 }
-"""Functions that a dataset group may name."""
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
     "DATA_SETS",
@@ -45,3 +67,10 @@ __all__ = [
     "stream",
     "water",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'sognet.data' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)

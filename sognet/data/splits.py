@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sognet.data.statistics import Statistics
+from sognet.data.split_statistics import Statistics
 from sognet.data.structure import Structure
 from sognet.errors import InputError
 

@@ -12,7 +12,7 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor, nn
 
-from sognet.precision import DoubleBuffers
+from sognet.nn.precision import DoubleBuffers
 
 COULOMB_CONSTANT = 14.3996454784255
 """e²/(4πε₀) in eV·Å (CODATA 2018)."""

@@ -20,18 +20,17 @@ def build_model(config: Mapping[str, Any], found: Statistics) -> SOGNet:
 
     Raises
     ------
-    InputError : `composition_energies=isolated` without a structure of one atom for every element.
+    InputError : `reference_energies=isolated` without a structure of one atom for every element.
     """
     settings: dict[str, Any] = {}
-    if config["composition_energies"] is None:
-        settings["composition_energies"] = found.composition_energies
-    elif config["composition_energies"] == "isolated":
+    if config["reference_energies"] is None:
+        settings["reference_energies"] = found.reference_energies
+    elif config["reference_energies"] == "isolated":
         if missing := sorted(set(found.species) - set(found.isolated_energies)):
             raise InputError(
-                "model.composition_energies=isolated needs a training structure of a single atom of "
-                f"{', '.join(missing)}"
+                f"model.reference_energies=isolated needs a training structure of a single atom of {', '.join(missing)}"
             )
-        settings["composition_energies"] = found.isolated_energies
+        settings["reference_energies"] = found.isolated_energies
     if config["energy_scale"] is None:
         settings["energy_scale"] = found.force_rms
     short_range_settings = {"species": config["short_range"]["species"] or found.species}

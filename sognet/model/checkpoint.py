@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from sognet.errors import InputError
+from sognet.model.bounded_build import BoundedBuild
 from sognet.model.description import describe, rebuild
-from sognet.model.frugal import Frugal
 from sognet.model.sognet import SOGNet
 
 FORMAT = 1
@@ -57,7 +57,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", dtype: torc
         )
     try:
         weights = {k[len(PREFIX) :]: v for k, v in state.items() if str(k).startswith(PREFIX)}
-        with Frugal(SPARE_ELEMENTS + _n_elements(weights)):
+        with BoundedBuild(SPARE_ELEMENTS + _n_elements(weights)):
             model = rebuild(entry.get("model"))
         if not isinstance(model, SOGNet):
             raise InputError("the description is not that of a whole model")

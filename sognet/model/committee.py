@@ -44,12 +44,12 @@ def check_members(members: Sequence[SOGNet], names: Sequence[str]) -> None:
             )
 
 
-def energy_deviation(energies: np.ndarray) -> np.ndarray:
+def energy_uncertainty(energies: np.ndarray) -> np.ndarray:
     """Deviation of the members' energies (M, ...) -> (...), in their unit."""
     return np.std(energies, axis=0, ddof=1)
 
 
-def forces_deviation(forces: np.ndarray) -> np.ndarray:
+def forces_uncertainty(forces: np.ndarray) -> np.ndarray:
     """Deviation of the members' forces on each atom (M, N, 3) -> (N,), in their unit.
 
     The root mean square over the three components, σ_i = √(⅓ Σ_α σ_iα²), so that it compares with force errors per

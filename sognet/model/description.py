@@ -21,6 +21,10 @@ CLASSES: dict[str, type[nn.Module]] = {
 }
 
 
+RENAMED = {"composition_energies": "reference_energies"}
+"""Settings that earlier versions stored under another name."""
+
+
 def describe(module: nn.Module) -> dict[str, Any]:
     """Class name and constructor arguments of a module as numbers, strings, lists and dictionaries."""
     names = inspect.signature(type(module)).parameters
@@ -37,7 +41,7 @@ def rebuild(description: Any) -> nn.Module:
     if not isinstance(description, Mapping) or str(description.get("class")) not in CLASSES:
         raise InputError(f"not the description of a sognet model: {reprlib.repr(description)[:80]}")
     cls = CLASSES[description["class"]]
-    arguments = {k: v for k, v in description.items() if k != "class"}
+    arguments = {RENAMED.get(k, k): v for k, v in description.items() if k != "class"}
     if unknown := set(arguments) - set(inspect.signature(cls).parameters):
         raise InputError(f"{cls.__name__} has no setting {', '.join(sorted(map(str, unknown)))[:200]}")
     nested = {k: rebuild(v) if isinstance(v, Mapping) and "class" in v else v for k, v in arguments.items()}

@@ -6,7 +6,7 @@ import torch
 from ase.data import atomic_numbers, chemical_symbols
 from torch import Tensor, nn
 
-from sognet.network import MLP
+from sognet.nn.perceptron import MLP
 
 
 class Readout(nn.Module):

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from sognet.long_range import FourierConvolution
-from sognet.model.composition import CompositionEnergies
 from sognet.model.heads import FixedCharges, Readout
+from sognet.model.reference_energies import ReferenceEnergies
 
 
 class SOGNet(nn.Module):
@@ -27,7 +27,7 @@ class SOGNet(nn.Module):
     latent_bias : whether the latent-variable network has biases.
     total_charge : append each structure's total charge Q (`graph.charge`) to the features of both networks.
     charges : known charges by chemical symbol, which replace the latent-variable network; P = 1.
-    composition_energies : energy in eV by chemical symbol.
+    reference_energies : energy in eV by chemical symbol.
     energy_scale : eV; E_SR is this times the energy network and q its square root times the latent network, so that
         the networks' outputs are of order one whatever the strength of the interaction. A good choice is the root
         mean square force times 1 Å.
@@ -54,7 +54,7 @@ class SOGNet(nn.Module):
         latent_bias: bool = False,
         total_charge: bool = False,
         charges: Mapping[str, float] | None = None,
-        composition_energies: Mapping[str, float] | None = None,
+        reference_energies: Mapping[str, float] | None = None,
         energy_scale: float = 1.0,
         standardize: bool = False,
         feature_scale: float | None = 1.0,
@@ -85,7 +85,7 @@ class SOGNet(nn.Module):
             self.latent_head = FixedCharges(self.charges)
         elif long_range is not None:
             self.latent_head = Readout(n_features, latent_hidden, n_latent, activation, latent_bias, bypass, residual)
-        self.composition = CompositionEnergies(composition_energies or {})
+        self.composition = ReferenceEnergies(reference_energies or {})
 
     @property
     def species(self) -> list[str]:
@@ -98,7 +98,7 @@ class SOGNet(nn.Module):
         return self.short_range.cutoff
 
     @property
-    def composition_energies(self) -> dict[str, float]:
+    def reference_energies(self) -> dict[str, float]:
         """Energy in eV by chemical symbol."""
         return self.composition.energies
 
@@ -155,7 +155,7 @@ class SOGNet(nn.Module):
 
         Returns
         -------
-        energy (B,) in eV and double precision, energy_short_range (B,) without the composition energies,
+        energy (B,) in eV and double precision, energy_short_range (B,) without the reference energies,
         energy_long_range (B,), latent (N,P); forces (N,3) in eV/Å and stress (B,3,3) in eV/Å³ with ASE's sign
         (zero for structures that are not periodic) where wanted. In training mode forces and stress can be
         differentiated again.

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from sognet.nn.radial import BesselFunctions, polynomial_cutoff
 from sognet.short_range.angular import Invariants, Monomials
 from sognet.short_range.edges import PairMatrix, SpeciesIndex, edge_vectors, neighbour_slots
 from sognet.short_range.message_passing import MessagePassing
-from sognet.short_range.radial import BesselFunctions, polynomial_cutoff
 
 LARGEST_ORDER = 10
 """The number of invariants grows steeply with the order; published models end at 4."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from sognet.short_range.cutoff import smooth_step
+from sognet.nn.cutoff import smooth_step
 from sognet.short_range.edges import SpeciesIndex, edge_vectors, neighbour_slots
 from sognet.short_range.pair_network import PairEmbedding
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from sognet.network import MLP
+from sognet.nn.perceptron import MLP
 from sognet.short_range.edges import PairMatrix
 
 MATRIX_FROM = 0.2

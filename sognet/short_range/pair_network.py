@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from sognet.network import activation_named, skip_connection
+from sognet.nn.perceptron import activation_named, skip_connection
 
 
 class PairEmbedding(nn.Module):

@@ -13,7 +13,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from sognet.data import Structure, build_graph
 from sognet.errors import InputError
 from sognet.model import SOGNet, load_model
-from sognet.model.committee import check_members, energy_deviation, forces_deviation
+from sognet.model.committee import check_members, energy_uncertainty, forces_uncertainty
 
 
 class SOGNetCalculator(Calculator):
@@ -23,7 +23,7 @@ class SOGNetCalculator(Calculator):
     total charges reads them from `atoms.info["charge"]`, zero if absent.
 
     Several models are a committee: energy, forces and stress are the members' means, `results` also hold
-    `energy_deviation` (eV) and `forces_deviation` (N,) in eV/Å (see sognet.model.committee), and `latent` has the
+    `energy_uncertainty` (eV) and `forces_uncertainty` (N,) in eV/Å (see sognet.model.committee), and `latent` has the
     members' latents side by side.
 
     Parameters
@@ -93,5 +93,5 @@ class SOGNetCalculator(Calculator):
         if periodic:
             self.results["stress"] = full_3x3_to_voigt_6_stress(mean["stress"][0])
         if len(self.members) > 1:
-            self.results["energy_deviation"] = energy_deviation(every["energy"]).item()
-            self.results["forces_deviation"] = forces_deviation(every["forces"])
+            self.results["energy_uncertainty"] = energy_uncertainty(every["energy"]).item()
+            self.results["forces_uncertainty"] = forces_uncertainty(every["forces"])

@@ -18,16 +18,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from sognet.analysis.committee_report import print_committee, report_committee
+from sognet.analysis.model_report import write_summary
+from sognet.analysis.predictions import predict_splits
+from sognet.analysis.run_data import shared_splits, trained_configuration
 from sognet.data import Splits, statistics
 from sognet.data.splits import fill_fractions
 from sognet.errors import InputError
-from sognet.evaluation.committee import print_committee, report_committee
-from sognet.evaluation.predictions import predict_splits
-from sognet.evaluation.report import write_summary
-from sognet.evaluation.run import shared_splits, trained_configuration
 from sognet.model import load_committee
-from sognet.training.interruption import requeued
-from sognet.training.processes import global_rank
+from sognet.training.callbacks.preemption import requeued
+from sognet.training.distributed.processes import global_rank
 from sognet.training.run import BEST, LAST, overridden, resumed_configuration, run, train
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def run_ensemble(config: DictConfig) -> float | None:
     """Train the members that are not finished and report on the committee; returns what sweeps minimise, on rank 0:
     the mean over members of the force RMSE (meV/Å) on their validation structures.
 
-    The run folder gets the members' folders and what sognet.evaluation.committee writes.
+    The run folder gets the members' folders and what sognet.analysis.committee_report writes.
 
     Raises
     ------

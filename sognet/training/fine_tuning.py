@@ -7,17 +7,17 @@ from pathlib import Path
 
 import torch
 
+from sognet.analysis.predictions import predict
 from sognet.data import Structure, statistics
 from sognet.errors import InputError
-from sognet.evaluation.predictions import predict
 from sognet.model import SOGNet, load_model
-from sognet.model.composition import CompositionEnergies
+from sognet.model.reference_energies import ReferenceEnergies
 
 
 def model_to_fine_tune(
-    checkpoint: str | Path, structures: Sequence[Structure], composition_energies: Mapping[str, float] | None = None
+    checkpoint: str | Path, structures: Sequence[Structure], reference_energies: Mapping[str, float] | None = None
 ) -> SOGNet:
-    """Trained model with the composition energies of another data set, in single precision.
+    """Trained model with the reference energies of another data set, in single precision.
 
     Another functional or program shifts the energy of every atom of an element by a constant. The model learns faster
     if that is taken off first: what its interaction energy leaves of the reference energies is fitted by composition.
@@ -26,20 +26,20 @@ def model_to_fine_tune(
     ----------
     checkpoint : of a run.
     structures : training split.
-    composition_energies : eV by chemical symbol; None: fitted as above. Elements without one keep what they had.
+    reference_energies : eV by chemical symbol; None: fitted as above. Elements without one keep what they had.
 
     Raises
     ------
     InputError : the checkpoint cannot be used, or the structures have an element that the model does not know.
     """
     model = load_model(checkpoint, dtype=torch.float32)
-    if composition_energies is None:
+    if reference_energies is None:
         remainders = [
             replace(p.structure, energy=p.structure.energy - p.energy_short_range - p.energy_long_range)
             for p in predict(model, [s for s in structures if s.energy is not None])
         ]
-        composition_energies = statistics(remainders).composition_energies
-    model.composition = CompositionEnergies({**model.composition_energies, **composition_energies})
+        reference_energies = statistics(remainders).reference_energies
+    model.composition = ReferenceEnergies({**model.reference_energies, **reference_energies})
     return model.train()
 
 

@@ -15,25 +15,25 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch_geometric.data import Batch
 
+from sognet.analysis.model_report import box_length, print_summary, report, write_summary
 from sognet.data import Splits, Stage, Structure, StructureDataModule, build_graph, cached_statistics
-from sognet.data.contents import contents
+from sognet.data.split_contents import contents
 from sognet.data.splits import fill_fractions
 from sognet.errors import InputError
-from sognet.evaluation.report import box_length, print_summary, report, write_summary
 from sognet.model import SOGNet, load_model
 from sognet.model.build import build_model
 from sognet.model.checkpoint import read_checkpoint
-from sognet.training.callbacks import LogDecay
-from sognet.training.checkpoint_files import WholeCheckpoints
-from sognet.training.checks import check, check_one_batch
+from sognet.training.callbacks.kernel_decay import KernelDecayMonitor
+from sognet.training.callbacks.preemption import PreemptionCheckpoint, requeued
+from sognet.training.checkpoint_io import AtomicCheckpointIO
+from sognet.training.configuration_checks import check, check_one_batch
+from sognet.training.distributed.processes import distributed, global_rank
 from sognet.training.fine_tuning import freeze, model_to_fine_tune
-from sognet.training.interruption import SaveWhenToldToStop, requeued
+from sognet.training.loggers.media import log_configuration, log_media, pixels
+from sognet.training.loggers.metrics_file import forget_metrics_after
+from sognet.training.loggers.wandb_run import WandbRun
 from sognet.training.loss import PotentialLoss
-from sognet.training.media import log_configuration, log_media, pixels
-from sognet.training.metrics_file import forget_metrics_after
 from sognet.training.module import PotentialModule
-from sognet.training.processes import distributed, global_rank
-from sognet.training.wandb_run import WandbRun
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +153,7 @@ def train(config: DictConfig) -> float | None:
     logger.info("%d training, %d validation, %d test structures", *map(len, (splits.train, splits.val, splits.test)))
     reported = thinned(splits) if splits.statistics else splits
     with distributed(config.trainer, folder / "config.yaml"):
-        extra = [LogDecay(box_length(reported))] if model.long_range else []
+        extra = [KernelDecayMonitor(box_length(reported))] if model.long_range else []
         trainer = build_trainer(config, bool(splits.val), datamodule, extra)
         if last and trainer.is_global_zero:
             forget_metrics_after(folder / "metrics.csv", read_checkpoint(last).get("global_step", 0))
@@ -195,7 +195,7 @@ def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOG
     InputError : a checkpoint or a pattern of `freeze` that cannot be used.
     """
     if config.start_from:
-        energies = config.model.composition_energies
+        energies = config.model.reference_energies
         model = load_model(last) if last else model_to_fine_tune(config.start_from, splits.train, energies)
     else:
         counts_neighbors = config.model.short_range.get("n_neighbors", 0.0) is None
@@ -235,14 +235,14 @@ def build_trainer(
 ) -> lightning.Trainer:
     """Trainer with the callbacks and loggers of the configuration, and extra callbacks."""
     callbacks: list[Any] = extra + [instantiate(c) for c in config.callbacks.values() if c]
-    callbacks.append(SaveWhenToldToStop(Path(config.folder) / "checkpoints" / LAST))
+    callbacks.append(PreemptionCheckpoint(Path(config.folder) / "checkpoints" / LAST))
     for callback in callbacks:
         if getattr(callback, "monitor", None) == "val/loss" and not has_validation:
             callback.monitor = "train/loss"
     return instantiate(
         config.trainer,
         callbacks=callbacks,
-        plugins=[WholeCheckpoints(), *(instantiate(p) for p in config.trainer.get("plugins") or ())],
+        plugins=[AtomicCheckpointIO(), *(instantiate(p) for p in config.trainer.get("plugins") or ())],
         logger=[instantiate(c) for c in config.logger.values() if c],
         default_root_dir=config.folder,
         reload_dataloaders_every_n_epochs=datamodule.reload_every_n_epochs,

@@ -78,13 +78,13 @@ def test_composition_energies_are_those_that_made_the_energies():
         structures.append(Structure.from_atoms(atoms, Keys(forces=None), "made"))
     found = statistics(structures)
     assert found.species == ["Na", "Cl"]
-    assert found.composition_energies == pytest.approx({"Na": -4000.25, "Cl": -12000.5}, abs=1e-6)
+    assert found.reference_energies == pytest.approx({"Na": -4000.25, "Cl": -12000.5}, abs=1e-6)
     assert found.force_rms == 1.0
 
 
 def test_one_composition_shares_the_energy_out():
     structures = [Structure.from_atoms(labelled_atoms(8, seed=i), Keys(), "made") for i in range(3)]
-    energies = statistics(structures).composition_energies
+    energies = statistics(structures).reference_energies
     counts = np.bincount(structures[0].numbers, minlength=18)
     total = energies["Na"] * counts[11] + energies["Cl"] * counts[17]
     assert total == pytest.approx(np.mean([s.energy for s in structures]), abs=2.0)
@@ -105,7 +105,7 @@ def test_composition_energies_of_a_long_stream_of_large_energies_are_exact():
             numbers = rng.choice(list(exact), size=rng.integers(1, 300))
             yield with_composition(numbers, sum(exact[z] for z in numbers.tolist()))
 
-    found = statistics(stream()).composition_energies
+    found = statistics(stream()).reference_energies
     for symbol, energy in zip(("H", "O", "Au"), exact.values(), strict=True):
         assert found[symbol] == pytest.approx(energy, rel=0, abs=1e-9)
 
@@ -113,11 +113,11 @@ def test_composition_energies_of_a_long_stream_of_large_energies_are_exact():
 def test_collinear_compositions_and_elements_without_energies_have_finite_energies():
     water = [with_composition([8, 1, 1] * n, -470.0 * n) for n in (1, 2, 3)]
     unlabelled = [with_composition([11, 17])]
-    found = statistics(water + unlabelled).composition_energies
+    found = statistics(water + unlabelled).reference_energies
     assert found["O"] + 2 * found["H"] == pytest.approx(-470.0, abs=1e-9)
     assert found["Na"] == found["Cl"] == pytest.approx(-470.0 / 3)
     assert max(abs(e) for e in found.values()) < 470.0
-    assert statistics(unlabelled).composition_energies == {}
+    assert statistics(unlabelled).reference_energies == {}
 
 
 def test_average_number_of_neighbours_is_that_of_the_graphs(structures):

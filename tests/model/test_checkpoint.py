@@ -11,14 +11,14 @@ from structures import graph_of, random_atoms, small_model
 
 from sognet import SOGNet, load_model
 from sognet.errors import InputError
-from sognet.model import frugal
+from sognet.model import bounded_build
 from sognet.model.checkpoint import model_entry
 from sognet.short_range import CACE
 
 
 @pytest.fixture
 def model():
-    return small_model(composition_energies={"Na": -1234.5}, charges=None, standardize=True)
+    return small_model(reference_energies={"Na": -1234.5}, charges=None, standardize=True)
 
 
 def save(model, path, **changes):
@@ -135,7 +135,7 @@ def hostile(model, kind):
     ],
 )  # fmt: skip
 def test_hostile_checkpoints_cost_seconds_and_give_one_line(model, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(frugal.Frugal.__init__, "__defaults__", (1.0,))
+    monkeypatch.setattr(bounded_build.BoundedBuild.__init__, "__defaults__", (1.0,))
     path = save(model, tmp_path / "m.ckpt", **hostile(model, kind))
     started = time.perf_counter()
     with pytest.raises(InputError, match=r"m\.ckpt") as caught:

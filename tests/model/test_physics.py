@@ -153,7 +153,7 @@ def test_short_range_control_has_no_long_range_energy():
 
 
 def test_composition_energies_keep_double_precision():
-    model = small_model(composition_energies={"Na": -1.0e5 - 1e-4, "Cl": -3.0e5}).float()
+    model = small_model(reference_energies={"Na": -1.0e5 - 1e-4, "Cl": -3.0e5}).float()
     out = model(graph_of(random_atoms()), forces=False, stress=False)
     expected = 6 * (-1.0e5 - 1e-4) + 6 * -3.0e5 + (out["energy_short_range"] + out["energy_long_range"]).item()
     assert out["energy"].item() == pytest.approx(expected, abs=1e-6)

@@ -44,9 +44,9 @@ def test_committee_gives_the_mean_and_the_deviation_of_its_members(pbc, tmp_path
     atoms.calc = SOGNetCalculator(members)
     assert atoms.get_potential_energy() == pytest.approx(np.mean(energies), abs=1e-12)
     np.testing.assert_allclose(atoms.get_forces(), np.mean(forces, axis=0), atol=1e-12)
-    assert atoms.calc.results["energy_deviation"] == pytest.approx(np.std(energies, ddof=1))
+    assert atoms.calc.results["energy_uncertainty"] == pytest.approx(np.std(energies, ddof=1))
     spread = np.sqrt(np.square(forces - np.mean(forces, axis=0)).sum(0) / 2)  # (N, 3)
-    np.testing.assert_allclose(atoms.calc.results["forces_deviation"], np.sqrt(np.square(spread).mean(1)))
+    np.testing.assert_allclose(atoms.calc.results["forces_uncertainty"], np.sqrt(np.square(spread).mean(1)))
     assert atoms.calc.results["latent"].shape == (12, 6)
     if pbc:
         np.testing.assert_allclose(atoms.get_stress(), np.mean(stresses, axis=0), atol=1e-12)
@@ -56,7 +56,7 @@ def test_a_single_model_has_no_deviation():
     atoms = random_atoms()
     atoms.calc = SOGNetCalculator([small_model()])
     atoms.get_potential_energy()
-    assert "energy_deviation" not in atoms.calc.results
+    assert "energy_uncertainty" not in atoms.calc.results
     with pytest.raises(InputError, match="at least two"):
         SOGNetCalculator([])
 

@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from structures import labelled_atoms
 
-from sognet.configuration import CONFIGURATION
+from sognet.cli.configuration import CONFIGURATION
 from sognet.errors import InputError
 from sognet.training.ensemble import member_configuration, n_members, new_ensemble, resumed_ensemble
 

@@ -8,9 +8,9 @@ import torch
 from structures import labelled_atoms, small_model
 from torch.optim import AdamW
 
+from sognet.analysis.predictions import predict
 from sognet.data import Keys, Structure
 from sognet.errors import InputError
-from sognet.evaluation.predictions import predict
 from sognet.model.checkpoint import model_entry
 from sognet.training.fine_tuning import freeze, model_to_fine_tune
 from sognet.training.loss import PotentialLoss
@@ -19,7 +19,7 @@ from sognet.training.module import PotentialModule
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    model = small_model(composition_energies={"Na": -5.0, "Cl": -9.0})
+    model = small_model(reference_energies={"Na": -5.0, "Cl": -9.0})
     weights = {f"model.{name}": value for name, value in model.state_dict().items()}
     path = tmp_path / "trained.ckpt"
     torch.save({"sognet": model_entry(model), "state_dict": weights}, path)
@@ -35,7 +35,7 @@ def test_a_model_of_another_reference_keeps_its_forces_and_shifts_its_energies(c
     for structure, prediction in zip(structures, before, strict=True):
         structure.energy = prediction.energy + sum(shifts[z] for z in structure.numbers)
     model = model_to_fine_tune(checkpoint, structures)
-    assert model.composition_energies == pytest.approx({"Na": -5.0 + 3.25, "Cl": -9.0 - 41.5})
+    assert model.reference_energies == pytest.approx({"Na": -5.0 + 3.25, "Cl": -9.0 - 41.5})
     for structure, old, new in zip(structures, before, predict(model, structures), strict=True):
         assert new.energy == pytest.approx(structure.energy, abs=1e-6)
         np.testing.assert_allclose(new.forces, old.forces)

@@ -13,10 +13,12 @@ from torch.optim import AdamW
 from torch_geometric.data import Batch
 
 from sognet.data import Keys, Splits, Structure, StructureDataModule
-from sognet.data.batching import PlannedBatch
-from sognet.data.loader import GraphDataset, PlannedGraphs
+from sognet.data.loading.batching import PlannedBatch
+from sognet.data.loading.loader import GraphDataset, PlannedGraphs
 from sognet.errors import InputError
-from sognet.training.callbacks import DoubleWhenStalled, StopWhereNotFinite, WaitingForBatches
+from sognet.training.callbacks.data_loading import DataLoadingMonitor
+from sognet.training.callbacks.float64 import SwitchToFloat64
+from sognet.training.callbacks.non_finite import TerminateOnNonFiniteGradient
 from sognet.training.loss import PotentialLoss
 from sognet.training.metrics import PotentialErrors
 from sognet.training.module import PotentialModule
@@ -193,7 +195,7 @@ def test_lbfgs_restarts_with_the_length_scale_it_had():
 def test_lbfgs_goes_on_in_double_precision_where_single_stalls(graphs, tmp_path):
     torch.set_default_dtype(torch.float32)
     module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), partial(LBFGS, max_iter=2))
-    fit(module, graphs, [DoubleWhenStalled(), Stall()])
+    fit(module, graphs, [SwitchToFloat64(), Stall()])
     assert {p.dtype for p in module.model.parameters()} == {torch.float64}
     assert module.optimizers().last_loss < Stall.loss
 
@@ -227,7 +229,7 @@ def test_training_stops_before_a_gradient_that_is_not_finite(graphs, tmp_path):
     module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), partial(AdamW, lr=0.1))
     before = {k: v.clone() for k, v in module.model.state_dict().items()}
     with pytest.raises(InputError, match=r"9 atoms.*not_finite\.extxyz"):
-        fit(module, graphs, [StopWhereNotFinite(tmp_path)])
+        fit(module, graphs, [TerminateOnNonFiniteGradient(tmp_path)])
     assert {len(a) for a in read(tmp_path / "not_finite.extxyz", ":")} == {5, 12, 9, 20}
     for name, value in module.model.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
@@ -270,10 +272,10 @@ def test_the_learning_rate_falls_on_a_plateau_of_the_validation_loss(graphs, eve
 def test_training_that_waits_for_its_batches_says_so_once(monkeypatch, caplog, wait, told):
     """By a clock that shows 1 s of waiting for the first of 11 batches of 1 s each, and `wait` for the others."""
     now = [0.0]
-    monkeypatch.setattr("sognet.training.callbacks.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr("sognet.training.callbacks.data_loading.time", SimpleNamespace(perf_counter=lambda: now[0]))
     logged = []
     module = SimpleNamespace(log=lambda name, value: logged.append((name, value)))
-    trainer, callback = SimpleNamespace(is_global_zero=True), WaitingForBatches()
+    trainer, callback = SimpleNamespace(is_global_zero=True), DataLoadingMonitor()
     for _ in range(2):
         callback.on_train_epoch_start(trainer, module)
         for number in range(11):

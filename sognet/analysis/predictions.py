@@ -1,0 +1,193 @@
+"""Predictions of a model for structures, their errors against the reference, and files of both."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.io import write
+from ase.spacegroup import Spacegroup
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch_geometric.data import Batch
+
+from sognet.data.loading.datamodule import GraphDataset
+from sognet.data.splits import Splits
+from sognet.data.structure import Structure
+from sognet.errors import InputError
+from sognet.model import SOGNet
+
+REFERENCE = ("energy", "free_energy", "energies", "forces", "stress", "stresses")
+"""Results of the reference calculation that would pass for predicted ones if they kept their names."""
+
+
+@dataclass
+class Prediction:
+    """What a model, or the mean of a committee, gives for one structure; eV, eV/Å, eV/Å³."""
+
+    structure: Structure
+    energy: float
+    energy_short_range: float
+    energy_long_range: float
+    latent: np.ndarray  # (N, P); of a committee: of one member after the other, (N, Σ P)
+    forces: np.ndarray | None = None  # (N, 3)
+    stress: np.ndarray | None = None  # (3, 3)
+    energy_uncertainty: float | None = None  # of a committee, see sognet.model.committee
+    forces_uncertainty: np.ndarray | None = None  # (N,)
+
+    def to_atoms(self) -> Atoms:
+        """ASE structure with the prediction, the reference under `reference_energy`, `reference_forces` and
+        `reference_stress`, and what else the structure carried per structure or atom, where extended XYZ can hold it.
+        """
+        s = self.structure
+        atoms = Atoms(numbers=s.numbers, positions=s.positions, cell=s.cell, pbc=s.pbc)
+        for name, value in (s.info | s.arrays).items():
+            kept = f"reference_{name}" if name in REFERENCE else name
+            if name in s.arrays and (column := _as_column(value)) is not None:
+                atoms.arrays[kept] = column
+            elif name in s.info and _fits_into_a_comment(value):
+                atoms.info[kept] = value
+        references = {"energy": s.energy, "stress": s.stress}
+        values = {
+            "energy": self.energy,
+            "energy_short_range": self.energy_short_range,
+            "energy_long_range": self.energy_long_range,
+            "energy_uncertainty": self.energy_uncertainty,
+            "stress": self.stress if s.pbc.all() else None,
+        } | {f"reference_{name}": value for name, value in references.items()}
+        columns = {
+            "forces": self.forces,
+            "forces_uncertainty": self.forces_uncertainty,
+            "latent": self.latent if self.latent.shape[1] else None,
+            "reference_forces": s.forces,
+        }
+        atoms.info.update({name: value for name, value in values.items() if value is not None})
+        atoms.arrays.update({name: value for name, value in columns.items() if value is not None})
+        return atoms
+
+
+def _as_column(values: np.ndarray) -> np.ndarray | None:
+    """Values per atom as extended XYZ can hold them; None where it cannot."""
+    if values.ndim > 2:
+        return None
+    if values.dtype.kind == "O" and all(isinstance(v, str) for v in values.flat):
+        return values.astype(str)
+    if values.dtype.kind == "u":
+        return values.astype(np.int64)
+    return values if values.dtype.kind in "bifU" else None
+
+
+def _fits_into_a_comment(value: Any) -> bool:
+    """Whether the comment line of extended XYZ can hold a value."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "biufU"
+    if isinstance(value, str | bool | int | float | np.number | np.bool_ | Spacegroup):
+        return True
+    try:
+        return value is not None and bool(json.dumps(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def predict(
+    model: SOGNet,
+    structures: Sequence[Structure],
+    batch_size: int = 16,
+    stress: bool = False,
+    num_workers: int = 0,
+    progress: bool = False,
+) -> Iterator[Prediction]:
+    """Predictions in the order of the structures, on the device and in the precision of the model.
+
+    Raises
+    ------
+    InputError : a structure with an element that the model does not know; names its source.
+    """
+    check_species(model, structures)
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    dataset = GraphDataset(structures, model.cutoff)
+    loader = DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=Batch.from_data_list)
+    for batch in track(loader, description="evaluating", disable=not progress, transient=True):
+        yield from batch_predictions(model(batch.to(device), stress=stress), batch, structures)
+    model.train(was_training)
+
+
+def batch_predictions(
+    outputs: Mapping[str, Tensor], batch: Batch, structures: Sequence[Structure]
+) -> Iterator[Prediction]:
+    """Predictions of the structures of a batch from a model's outputs; `batch.id` are their places in the sequence."""
+    out = {name: value.detach().cpu().numpy() for name, value in outputs.items()}
+    for i, (number, (start, stop)) in enumerate(zip(batch.id.tolist(), pairwise(batch.ptr.tolist()), strict=True)):
+        yield Prediction(
+            structure=structures[number],
+            energy=float(out["energy"][i]),
+            energy_short_range=float(out["energy_short_range"][i]),
+            energy_long_range=float(out["energy_long_range"][i]),
+            latent=out["latent"][start:stop],
+            forces=out["forces"][start:stop] if "forces" in out else None,
+            stress=out["stress"][i] if "stress" in out else None,
+        )
+
+
+def predict_splits(
+    model: SOGNet, splits: Splits, batch_size: int = 16, stress: bool = False, progress: bool = False
+) -> dict[str, list[Prediction]]:
+    """Predictions for every split of a data set."""
+    return {s: list(predict(model, members, batch_size, stress=stress, progress=progress)) for s, members in splits}
+
+
+def check_species(model: SOGNet, structures: Sequence[Structure]) -> None:
+    """Raise an InputError, naming the structure, where a structure has an element that the model does not know."""
+    known = set(model.species)
+    for structure in structures:
+        foreign = sorted(set(Atoms(numbers=np.unique(structure.numbers)).get_chemical_symbols()) - known)
+        if foreign:
+            raise InputError(
+                f"{structure.source}: has {', '.join(foreign)}, which the model does not know "
+                f"(it was trained on {', '.join(sorted(known))})"
+            )
+
+
+def errors(predictions: Sequence[Prediction]) -> dict[str, float]:
+    """RMSE and MAE: energy in meV/atom, forces in meV/Å, stress in meV/Å³, of what has a reference; and counts."""
+    result: dict[str, float] = {"n_structures": len(predictions), "n_atoms": sum(len(p.structure) for p in predictions)}
+    differences = {
+        "energy": [
+            (p.energy - p.structure.energy) / len(p.structure) for p in predictions if p.structure.energy is not None
+        ],
+        "force": [(p.forces - p.structure.forces).ravel() for p in predictions if p.structure.forces is not None],
+        "stress": [
+            (p.stress - p.structure.stress).ravel()
+            for p in predictions
+            if p.stress is not None and p.structure.stress is not None
+        ],
+    }
+    for target, values in differences.items():
+        if values:
+            difference = 1000.0 * np.hstack(values)
+            result[f"{target}_rmse"] = float(np.sqrt(np.square(difference).mean()))
+            result[f"{target}_mae"] = float(np.abs(difference).mean())
+    return result
+
+
+def split_errors(by_split: Mapping[str, Sequence[Prediction]]) -> dict[str, dict[str, float]]:
+    """Errors per split and for `all`."""
+    together = [p for members in by_split.values() for p in members]
+    return {split: errors(members) for split, members in by_split.items()} | {"all": errors(together)}
+
+
+def write_predictions(path: str | Path, predictions: Sequence[Prediction], splits: Sequence[str]) -> None:
+    """Extended XYZ of predictions, with the split of each."""
+    frames = []
+    for prediction, split in zip(predictions, splits, strict=True):
+        atoms = prediction.to_atoms()
+        atoms.info["split"] = split
+        frames.append(atoms)
+    write(path, frames, format="extxyz")

@@ -1,0 +1,89 @@
+"""The configuration and the data set of runs, by their checkpoints."""
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from sognet.data import DATA_SETS, Splits
+from sognet.errors import InputError
+
+
+def trained_configuration(checkpoint: Path) -> DictConfig:
+    """Configuration of the run that wrote a checkpoint, empty where it is not beside it."""
+    file = checkpoint.absolute().parent.parent / "config.yaml"
+    if not file.is_file():
+        return OmegaConf.create()
+    try:
+        config = OmegaConf.load(file)
+    except (OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{file}: not a configuration ({error}); move it away and name the data, dataset=..."
+        ) from None
+    if not isinstance(config, DictConfig):
+        raise InputError(f"{file}: not a configuration of a run; move it away and name the data, dataset=...")
+    return config
+
+
+def shared_splits(datasets: Sequence[DictConfig | None], checkpoints: Sequence[Path]) -> Splits:
+    """The data set on which several runs were trained.
+
+    Where they drew their validation structures from different seeds (`val_seed`, the members of an ensemble), training
+    and validation structures are put together as `train`: each has been seen by some.
+
+    Raises
+    ------
+    InputError : they were trained on different data.
+    """
+    known = [_settings(d, file) for d, file in zip(datasets, checkpoints, strict=True)]
+    seeds = [settings.pop("val_seed", None) for settings in known]
+    for settings, file in zip(known, checkpoints, strict=True):
+        if settings != known[0]:
+            differing = sorted(k for k in settings.keys() | known[0].keys() if settings.get(k) != known[0].get(k))
+            raise InputError(
+                f"{checkpoints[0]} and {file} were trained on different data (dataset.{', dataset.'.join(differing)}); "
+                "name the data to compare them on, dataset=..."
+            )
+    splits = load_splits(datasets[0], checkpoints[0])
+    if len(set(seeds)) > 1:
+        return Splits(splits.name, train=splits.train + splits.val, test=splits.test)
+    return splits
+
+
+def load_splits(dataset: DictConfig | None, checkpoint: Path) -> Splits:
+    """Structures of a dataset group.
+
+    The configuration beside a checkpoint may be a stranger's, so nothing is instantiated: a function of DATA_SETS is
+    called with plain values.
+    """
+    settings = _settings(dataset, checkpoint)
+    target = settings.pop("_target_", None)
+    module, _, name = str(target).rpartition(".")
+    if module != "sognet.data" or name not in DATA_SETS:
+        raise InputError(f"dataset._target_ must be one of sognet.data's {', '.join(DATA_SETS)}, got {target!r}")
+    read = DATA_SETS[name]
+    try:
+        inspect.signature(read).bind(**settings)
+    except TypeError as error:
+        raise InputError(f"dataset: {target}: {error}") from None
+    unset = [k for k in ("val_fraction", "test_fraction") if k in settings and settings[k] is None]
+    splits = read(**settings | dict.fromkeys(unset, 0.0))
+    if unset and not (splits.val or splits.test):
+        return Splits(splits.name, test=splits.train)
+    return splits
+
+
+def _settings(dataset: Any, checkpoint: Path) -> dict[str, Any]:
+    """Plain values of a dataset group."""
+    if dataset is None:
+        raise InputError(f"no config.yaml beside {checkpoint.parent}; name the data, dataset=files dataset.path=<file>")
+    if not isinstance(dataset, DictConfig):
+        raise InputError(f"{checkpoint}: `dataset` of the run's config.yaml is not a group; name the data, dataset=...")
+    try:
+        return OmegaConf.to_container(dataset, resolve=True)
+    except OmegaConfBaseException as error:
+        raise InputError(f"dataset: {error}") from None

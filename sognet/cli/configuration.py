@@ -1,0 +1,77 @@
+"""The values that a command line can set, read from the configuration groups."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+PACKAGED = Path(__file__).parents[1] / "conf"
+CONFIGURATION = PACKAGED if PACKAGED.is_dir() else Path(__file__).parents[2] / "conf"
+"""Folder of the configuration groups, inside the wheel or beside the package."""
+
+WITHOUT_PACKAGE = ("experiment", "sweep")
+"""Groups whose values are set where they belong, not below the group's name."""
+
+PAGE_START = """# Configuration
+
+Written by `sognet configuration`. `group=option` chooses one of the files below, `group.name=value` sets a value in it;
+values of experiments and sweeps stand where they belong, not below `experiment` or `sweep`. A value that another one
+follows is written `${name}`.
+"""
+
+
+def groups() -> dict[str, list[str]]:
+    """Options of each group."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(CONFIGURATION.rglob("*.yaml")):
+        if file.parent != CONFIGURATION:
+            found.setdefault(str(file.parent.relative_to(CONFIGURATION)), []).append(file.stem)
+    return found
+
+
+def values() -> list[str]:
+    """Dotted names of all values of all options, and the names of the groups."""
+    names: dict[str, None] = dict.fromkeys(groups())
+    for file in sorted(CONFIGURATION.rglob("*.yaml")):
+        group = file.parent.relative_to(CONFIGURATION).parts
+        if group[:1] not in [(g,) for g in WITHOUT_PACKAGE]:
+            names |= dict.fromkeys(_names(OmegaConf.load(file), ".".join(group)))
+    return list(names)
+
+
+def nearest(overrides: Sequence[str]) -> dict[str, str]:
+    """What was probably meant by names on a command line that do not exist."""
+    known = values()
+    meant = {}
+    for override in overrides:
+        name = override.lstrip("+~").partition("=")[0].partition("@")[0]
+        if override.startswith("-") or name in known:
+            continue
+        last = [k for k in known if k.rpartition(".")[2] == name.rpartition(".")[2]]
+        if close := last or difflib.get_close_matches(name, known, n=1, cutoff=0.7):
+            meant[name] = close[0]
+    return meant
+
+
+def page() -> str:
+    """All groups with their options, values and comments, in Markdown."""
+    parts = [PAGE_START]
+    commands = ["train", *sorted(f.stem for f in CONFIGURATION.glob("*.yaml") if f.stem != "train")]
+    for group, options in {"": commands, **groups()}.items():
+        parts.append(f"## {group}\n" if group else "## Outside of the groups\n")
+        for option in options:
+            text = (CONFIGURATION / group / f"{option}.yaml").read_text().replace("# @package _global_\n", "").strip()
+            parts.append(f"`{group}={option}`\n" if group else f"`sognet {option.replace('_', ' ')}`\n")
+            parts.append(f"```yaml\n{text}\n```\n")
+    return "\n".join(parts).rstrip()
+
+
+def _names(config: DictConfig, prefix: str) -> list[str]:
+    names = []
+    for name, value in config.items_ex(resolve=False) if isinstance(config, DictConfig) else ():
+        if name in ("defaults", "hydra"):
+            continue
+        dotted = f"{prefix}.{name}" if prefix else str(name)
+        names += [dotted, *(_names(value, dotted) if isinstance(value, DictConfig) else [])]
+    return names

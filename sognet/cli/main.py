@@ -1,0 +1,164 @@
+"""The command `sognet`: train, evaluate, predict and prepare data, configured by Hydra."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig
+
+from sognet import __version__
+from sognet.cli.completion import bash_script
+from sognet.cli.configuration import CONFIGURATION, nearest, page
+from sognet.errors import InputError
+from sognet.extras import require
+from sognet.training.environment import keep_freed_memory, quieten
+
+HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a learned long-range interaction
+
+  sognet train dataset=files dataset.path=mine.xyz     train on your own data
+  sognet train experiment=electrolyte                  the built-in example (make train)
+  sognet train experiment=dimers dataset.pair=CC       a published data set
+  sognet train resume=outputs/default/<date>_<time>    continue a run that was interrupted
+  sognet train -m model.long_range.n_gaussians=6,12    one run for each value
+  sognet train dataset.path=mine.xyz ensemble=4        a committee of four models
+  sognet evaluate checkpoint=outputs/.../best.ckpt     errors, predictions and figures of a trained model
+  sognet evaluate checkpoint=[a.ckpt,b.ckpt]           a table that compares models; with committee=true, their mean
+  sognet predict checkpoint=a.ckpt path=new.xyz        energies and forces of structures without reference values
+  sognet data inspect dataset=files dataset.path=...   what is in a data set, and what looks like a mistake
+  sognet data prepare dataset.path=... folder=shards   for data larger than memory; train with dataset=stream
+  sognet runs outputs/default                          table of finished runs, best first, and what differs
+  sognet dashboard entity/project                      a wandb workspace with the panels that a training needs
+  sognet configuration                                 page of all groups and values, as in docs/configuration.md
+  eval "$(sognet completion bash)"                     completion of groups and values with the tab key
+  sognet train --help                                  groups and values that can be set
+"""
+
+
+def run_train(config: DictConfig) -> float | None:
+    """`sognet train`."""
+    from sognet.training.ensemble import n_members, run_ensemble
+    from sognet.training.run import run
+
+    return run_ensemble(config) if n_members(config) > 1 else run(config)
+
+
+def run_evaluate(config: DictConfig) -> None:
+    """`sognet evaluate`."""
+    from sognet.evaluation.evaluate import evaluate_checkpoints
+
+    evaluate_checkpoints(config)
+
+
+def run_predict(config: DictConfig) -> None:
+    """`sognet predict`."""
+    from sognet.evaluation.predict import predict_file
+
+    predict_file(config)
+
+
+def run_inspect(config: DictConfig) -> None:
+    """`sognet data inspect`."""
+    from sognet.data.inspection.overview import run
+
+    run(config)
+
+
+def run_prepare(config: DictConfig) -> None:
+    """`sognet data prepare`."""
+    require("pyarrow", "stream")
+    from sognet.data.streaming.preparation import run
+
+    run(config)
+
+
+def show_runs(folder: Path) -> None:
+    """`sognet runs`."""
+    from sognet.evaluation.runs import print_runs
+
+    try:
+        print_runs(folder)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+def make_dashboard(project: str) -> None:
+    """`sognet dashboard`."""
+    from sognet.training.loggers.workspace import create_dashboard
+
+    try:
+        print(create_dashboard(project))
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+def show_completion(shells: list[str]) -> None:
+    """`sognet completion`."""
+    if shells != ["bash"]:
+        sys.exit('error: sognet completion knows bash: eval "$(sognet completion bash)"')
+    print(bash_script(tuple(COMMANDS), OTHER_COMMANDS))
+
+
+COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {
+    "train": run_train,
+    "evaluate": run_evaluate,
+    "predict": run_predict,
+    "data inspect": run_inspect,
+    "data prepare": run_prepare,
+}
+"""By name, of one or two words; the configuration of `data prepare` is conf/data_prepare.yaml."""
+
+OTHER_COMMANDS = ("runs", "dashboard", "configuration", "completion")
+
+
+def main() -> None:
+    """Run the command named by the first argument with the overrides that follow."""
+    command = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if command == "data" and len(sys.argv) > 2:
+        command = f"data {sys.argv.pop(2)}"
+    if command in ("-h", "--help", "help"):
+        print(HELP)
+        return
+    if command == "--version":
+        print(__version__)
+        return
+    if command == "runs":
+        show_runs(Path(sys.argv[2] if len(sys.argv) > 2 else "outputs"))
+        return
+    if command == "dashboard":
+        make_dashboard(sys.argv[2] if len(sys.argv) > 2 else "")
+        return
+    if command == "completion":
+        show_completion(sys.argv[2:])
+        return
+    if command == "configuration":
+        print(page())
+        return
+    if command not in COMMANDS:
+        names = ", ".join((*COMMANDS, *OTHER_COMMANDS))
+        sys.exit(f"sognet has no command {command!r}; there are {names} (see sognet --help)")
+    sys.argv = [sys.argv[0], *sys.argv[2:]]
+    sys.argv += [f"hydra.run.dir={a.removeprefix('resume=')}" for a in sys.argv if a.startswith("resume=")]
+
+    composed = False
+
+    def task(config: DictConfig) -> float | None:
+        nonlocal composed
+        from sognet.cli.sweep import in_sweep, run_member
+
+        composed = True
+        quieten()
+        keep_freed_memory()
+        try:
+            return run_member(COMMANDS[command], config) if in_sweep() else COMMANDS[command](config)
+        except InputError as error:
+            raise CompactHydraException(f"\nerror: {error}") from error
+
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name=command.replace(" ", "_"))(task)()
+    except SystemExit as stop:
+        if stop.code and not composed:
+            for name, meant in nearest(sys.argv[1:]).items():
+                print(f"there is no {name}; did you mean {meant}?", file=sys.stderr)
+        raise

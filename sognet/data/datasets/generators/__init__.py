@@ -1,0 +1,1 @@
+"""Data sets that are sampled on the user's machine."""

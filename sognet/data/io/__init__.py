@@ -1,0 +1,1 @@
+"""Readers of structure files, and the units they are in."""

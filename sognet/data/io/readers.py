@@ -1,0 +1,202 @@
+"""Structures of files: one loop over the frames of every format, which names the file and frame of each mistake."""
+
+import io
+import sqlite3
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.db import connect
+from ase.io import iread
+from ase.io.extxyz import read_xyz
+from ase.io.formats import open_with_compression
+
+from sognet.data.io.deepmd import hdf5_frames, npy_frames
+from sognet.data.io.locate import CP2K, DEEPMD_HDF5, DEEPMD_NPY, Paths, Selection, files_of, format_of
+from sognet.data.io.outputs import ENDINGS, check_complete, cp2k_frames, outcar_frames
+from sognet.data.io.units import Units
+from sognet.data.structure import Keys, Structure
+from sognet.errors import InputError
+
+LMDB_MAGIC = b"\xde\xc0\xef\xbe"
+"""What follows the 16 bytes of the first page's header in an LMDB file."""
+
+
+def read_structures(
+    path: Paths,
+    keys: Keys | None = None,
+    file_format: str | None = None,
+    units: Units | None = None,
+    skipped: list[str] | None = None,
+) -> list[Structure]:
+    """All structures that iter_structures gives, at least one.
+
+    Raises
+    ------
+    InputError : as iter_structures; or nothing is left of what was read.
+    """
+    n_skipped = len(skipped or ())
+    structures = list(iter_structures(path, keys, file_format, units, skipped))
+    if not structures:
+        reasons = (skipped or [])[n_skipped:]
+        said = f"all {len(reasons)} were skipped, the first because of {reasons[0]}" if reasons else "none in the file"
+        raise InputError(f"{path}: no structures: {said}")
+    return structures
+
+
+def iter_structures(
+    path: Paths,
+    keys: Keys | None = None,
+    file_format: str | None = None,
+    units: Units | None = None,
+    skipped: list[str] | None = None,
+) -> Iterator[Structure]:
+    """Structures one after the other, without holding more than one in memory where the format allows it.
+
+    Extended XYZ, ASE databases (`.db`, `.json`, `.aselmdb`), VASP (OUTCAR, vasprun.xml), Gaussian and CP2K outputs,
+    every other format of ASE, and DeePMD-kit's systems in npy (also of mixed types) and HDF5 form.
+
+    Parameters
+    ----------
+    path : a file, a pattern, a folder or a list of these; see locate.files_of.
+    keys : names of the reference values.
+    file_format : ASE's name of the format, or `cp2k-output`, `deepmd-hdf5`; by default guessed from the file.
+    units : of the values in the files, where the format does not fix them.
+    skipped : by default a structure that cannot be used is an error. With a list, it is left out and the error's
+        message is appended to the list; of a file that is broken, the frames before the break are used.
+
+    Raises
+    ------
+    InputError : the file is missing, empty or broken, or a frame is (see Structure.from_atoms); names the file and
+        the frame, counted from 0 as in the file.
+    """
+    keys, units = keys or Keys(), units or Units()
+    for file, selection in files_of(path):
+        frames = _checked_frames(file, selection, file_format, units)
+        while True:
+            try:
+                number, atoms = next(frames)
+            except StopIteration:
+                break
+            except InputError as error:
+                if skipped is None:
+                    raise
+                skipped.append(str(error))
+                break
+            try:
+                structure = _structure(atoms, keys, units, f"{file}, frame {number}")
+            except InputError as error:
+                if skipped is None:
+                    raise
+                skipped.append(str(error))
+                continue
+            yield structure
+
+
+def _structure(atoms: Atoms, keys: Keys, units: Units, source: str) -> Structure:
+    units.scale_geometry(atoms)
+    structure = Structure.from_atoms(atoms, keys, source)
+    units.scale_values(structure)
+    return structure
+
+
+def _checked_frames(
+    file: Path, selection: Selection, file_format: str | None, units: Units
+) -> Iterator[tuple[int, Atoms]]:
+    """Numbers and frames of a file; whatever its parser raises becomes an InputError."""
+    file_format = file_format or format_of(file)
+    if file.is_file() and file.stat().st_size == 0:
+        raise InputError(f"{file}: the file is empty")
+    if file_format in ENDINGS and units != Units():
+        raise InputError(
+            f"{file}: outputs of this program are read in eV and Å; leave dataset.energy_unit, length_unit, "
+            "force_unit and stress_unit at their defaults (or read the other files as a source of dataset=mixture)"
+        )
+    number = -1
+    try:
+        for number, atoms in _select(_frames(file, file_format, selection), selection):
+            yield number, atoms
+        if file_format in ENDINGS and selection is None:
+            check_complete(file, file_format, number + 1)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a parser makes of a broken file
+        reason = str(error) or type(error).__name__
+        raise InputError(
+            f"{file}, frame {number + 1}: cannot be read ({reason}); the file may be truncated or in another "
+            "format than its name says (set dataset.format)"
+        ) from error
+    if number < 0:
+        raise InputError(f"{file}: no structures in the file")
+
+
+def _frames(file: Path, file_format: str | None, selection: Selection) -> Iterable[Atoms]:
+    match file_format:
+        case "extxyz":
+            return _xyz_frames(file)
+        case "db" | "json" | "aselmdb":
+            return _database_frames(file, file_format, selection)
+        case "vasp-out":
+            return outcar_frames(file)
+        case _ if file_format == CP2K:
+            return cp2k_frames(file)
+        case _ if file_format == DEEPMD_HDF5:
+            return hdf5_frames(file)
+        case _ if file_format == DEEPMD_NPY:
+            return npy_frames(file)
+    return iread(str(file), index=":", format=file_format, do_not_split_by_at_sign=True)
+
+
+def _select(frames: Iterable[Atoms], selection: Selection) -> Iterator[tuple[int, Atoms]]:
+    """Frames that a selection names, with their numbers in the file; a database answers a query (str) itself."""
+    numbered = enumerate(frames)
+    if isinstance(selection, int):
+        return islice(numbered, selection, selection + 1) if selection >= 0 else iter([list(numbered)[selection]])
+    if not isinstance(selection, slice):
+        return numbered
+    if all(part is None or part >= 0 for part in (selection.start, selection.stop, selection.step)):
+        return islice(numbered, selection.start, selection.stop, selection.step)
+    return iter(list(numbered)[selection])
+
+
+def _xyz_frames(file: Path) -> Iterator[Atoms]:
+    with open_with_compression(str(file)) as text:
+        while line := text.readline():
+            if not line.strip():
+                if rest := text.read().strip():
+                    raise ValueError(f"an empty line where a number of atoms is expected, before {rest[:20]!r}")
+                return
+            lines = [line]
+            for _ in range(int(line) + 1):
+                if not (line := text.readline()):
+                    raise ValueError(f"the file ends after {len(lines)} of the frame's {int(lines[0]) + 2} lines")
+                lines.append(line)
+            yield next(read_xyz(io.StringIO("".join(lines)), 0))
+
+
+def _is_lmdb(file: Path) -> bool:
+    with file.open("rb") as content:
+        return content.read(20)[16:] == LMDB_MAGIC
+
+
+def _database_frames(file: Path, file_format: str, selection: Selection) -> Iterator[Atoms]:
+    """Rows by their ids; key-value pairs and data become values of the structure or of its atoms."""
+    settings = {"readonly": True} if file_format == "aselmdb" else {}
+    if file_format == "aselmdb" and not _is_lmdb(file):
+        raise ValueError("not an LMDB file")
+    try:
+        database = connect(str(file), type=file_format, use_lock_file=False, serial=True, **settings)
+    except ImportError as error:
+        raise InputError(f"{file}: needs another package ({error}); pip install 'sognet[lmdb]'") from error
+    try:
+        for row in database.select(selection if isinstance(selection, str) else None):
+            atoms = row.toatoms()
+            for key, value in {**row.key_value_pairs, **row.data}.items():
+                per_atom = isinstance(value, list | np.ndarray) and np.shape(value)[:1] == (len(atoms),)
+                if key not in atoms.arrays:
+                    (atoms.arrays if per_atom else atoms.info)[key] = np.array(value) if per_atom else value
+            yield atoms
+    except sqlite3.DatabaseError as error:
+        raise ValueError(f"not an ASE database: {error}") from error

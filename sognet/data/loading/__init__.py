@@ -1,0 +1,1 @@
+"""Batches of graphs: planning, worker processes, the data module."""

@@ -1,0 +1,44 @@
+"""`sognet predict`: what a model, or a committee, gives for structures without reference values."""
+
+from pathlib import Path
+
+from ase.io import write
+from omegaconf import DictConfig
+
+from sognet.analysis.committee_report import committee_prediction
+from sognet.analysis.predictions import predict
+from sognet.data import Keys, Units, read_structures
+from sognet.errors import InputError
+from sognet.evaluation.checkpoints import chosen_device, chosen_dtype, find_checkpoints
+from sognet.model import load_committee, load_model
+
+
+def predict_file(config: DictConfig) -> None:
+    """Predict every structure of `path`, in its order, and write `predictions.extxyz`.
+
+    Several checkpoints are a committee. Energy and its short- and long-range part, forces, stress of what is periodic
+    in three directions, latents and a committee's deviations are added to what the file has per structure and atom.
+
+    Raises
+    ------
+    InputError : a checkpoint or the file cannot be used, or a structure has an element that the model does not know.
+    """
+    if not config.path:
+        raise InputError("sognet predict needs path=<file>")
+    checkpoints = find_checkpoints(config)
+    device, dtype = chosen_device(config.device), chosen_dtype(config.dtype)
+    if len(checkpoints) > 1:
+        models = load_committee(checkpoints, device, dtype)
+    else:
+        models = [load_model(checkpoints[0], device, dtype)]
+    keys = Keys(energy=None, forces=None, stress=None, charge=config.charge_key)
+    structures = read_structures(config.path, keys, config.format, Units(length=config.length_unit))
+    periodic = any(s.pbc.all() for s in structures)
+    predictions = [list(predict(m, structures, config.batch_size, stress=periodic, progress=True)) for m in models]
+    members = zip(*predictions, strict=True)
+    combined = [same[0] if len(same) == 1 else committee_prediction(same) for same in members]
+    file = Path(config.folder).absolute() / "predictions.extxyz"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write(file, [p.to_atoms() for p in combined], format="extxyz")
+    several = f" by a committee of {len(models)}" if len(models) > 1 else ""
+    print(f"{len(combined)} structures predicted{several}: {file}")

@@ -1,0 +1,1 @@
+"""Building blocks of networks: perceptrons, cutoff and radial functions, precision."""

@@ -1,0 +1,195 @@
+"""Mistakes in a configuration, found before data are read or a folder is made.
+
+What a value may be is read off the signature that it is passed to.
+"""
+
+import difflib
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.experimental.callback import Callback
+from hydra.utils import get_object
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+from sognet.data import Stage, StructureDataModule
+from sognet.errors import InputError
+from sognet.long_range import FourierConvolution, SumOfGaussians, log_spaced_convolution, power_law_convolution
+from sognet.training.module import PotentialModule
+
+HANDED_ON: dict[Callable, tuple[Callable, ...]] = {
+    power_law_convolution: (SumOfGaussians.power_law, FourierConvolution),
+    log_spaced_convolution: (SumOfGaussians.log_spaced, FourierConvolution),
+}
+"""Functions that hand their settings on, and to whom."""
+
+IN_WORDS = {"model.reference_energies": ("isolated",)}
+"""Values that stand for others which the run puts in their place."""
+
+
+class RefuseMistakes(Callback):
+    """Ends `sognet train` before Hydra makes the run folder, where the configuration cannot be meant."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Check."""
+        try:
+            check(config, config.hydra.overrides.task)
+        except InputError as error:
+            print(f"\nerror: {error}", file=sys.stderr)
+            sys.exit(1)
+
+
+def check(config: DictConfig, overrides: Sequence[str] = ()) -> None:
+    """Check a composed configuration of `sognet train`.
+
+    Parameters
+    ----------
+    config : with or without interpolations.
+    overrides : of the command line, to tell a value that was asked for from a default.
+
+    Raises
+    ------
+    InputError : a name or a type that what it is for does not have, or two settings that contradict each other.
+    """
+    if config.get("resume"):
+        return
+    for name, node in config.items_ex(resolve=False):
+        if isinstance(node, DictConfig) and name != "hydra":
+            _check_targets(node, str(name))
+    batch = OmegaConf.masked_copy(config.batch, [n for n in config.batch if n != "stages"])
+    _check_settings(batch, (StructureDataModule,), "batch")
+    for number, stage in enumerate(config.batch.stages):
+        _check_settings(stage, (Stage,), f"batch.stages[{number}]")
+    of_the_module = ("warmup_steps", "kernel_lr_factor", "latent_lr_factor", "kernel_weight_decay")
+    own = ("seed", "ensemble", "start_from", "start_charges", "freeze", *of_the_module)
+    _check_settings(OmegaConf.masked_copy(config, own), (PotentialModule, of_a_run), "")
+    for contradiction in contradictions(config, overrides):
+        raise InputError(contradiction)
+
+
+def of_a_run(
+    seed: int, ensemble: int, start_from: str | None, start_charges: dict[str, float] | None, freeze: list[str]
+) -> None:
+    """Types of settings that no function takes as they are."""
+
+
+def contradictions(config: DictConfig, overrides: Sequence[str] = ()) -> Iterator[str]:
+    """What cannot be meant, and what to do about it."""
+    given = {o.lstrip("+~").partition("=")[0] for o in overrides}
+    trainer, dataset = config.trainer, config.dataset
+    of_the_model = [n for n in given if n.partition("/")[0].partition(".")[0] == "model"]
+    if config.start_from and set(of_the_model) - {"model.reference_energies"}:
+        yield f"{of_the_model[0]} and start_from both say what the model is; leave one of them out"
+    if config.start_charges and (config.start_from or config.model.charges):
+        other = "start_from" if config.start_from else "model.charges"
+        yield f"start_charges and {other} both say what the latent variables start from; leave one of them out"
+    if config.batch.stages and "trainer.max_epochs" in given:
+        yield "trainer.max_epochs and batch.stages both say how long to train; leave one of them out"
+    for split in ("val", "test"):
+        if dataset.get(f"{split}_path") and dataset.get(f"{split}_fraction"):
+            yield f"dataset.{split}_fraction and dataset.{split}_path both say what to take; leave one out"
+    if str(trainer.strategy).startswith("ddp") and trainer.devices == 1 and trainer.num_nodes == 1:
+        yield f"trainer.strategy={trainer.strategy} with one device; set trainer.devices, or trainer=cpu or trainer=gpu"
+    if str(trainer.precision) not in ("32-true", "64-true", "32", "64"):
+        yield (
+            f"trainer.precision={trainer.precision}: set 32-true or 64-true; the Fourier sums have no half precision, "
+            "and forces would be off by 3 % even without them (measured)"
+        )
+    if not _is_lbfgs(config):
+        return
+    if trainer.accumulate_grad_batches != 1 or config.batch.stages or config.batch.max_atoms or config.batch.max_edges:
+        yield (
+            "optimizer=lbfgs takes all structures in one batch; leave trainer.accumulate_grad_batches, batch.stages, "
+            "batch.max_atoms and batch.max_edges out"
+        )
+    if trainer.gradient_clip_val is not None:
+        yield "optimizer=lbfgs needs the true gradient for its line search; leave trainer.gradient_clip_val out"
+    if str(trainer.strategy).startswith("ddp") or trainer.devices not in (1, "auto"):
+        yield "optimizer=lbfgs runs on one device: its line search would part on several; set trainer.devices=1"
+    if any("WeightAveraging" in str(c.get("_target_")) for c in config.callbacks.values() if c):
+        yield "optimizer=lbfgs takes few, large steps, which callbacks=ema would average over; leave one of them out"
+    if config.kernel_lr_factor != 1.0 or config.latent_lr_factor != 1.0 or config.kernel_weight_decay != 0.0:
+        yield (
+            "optimizer=lbfgs has no kernel_lr_factor, latent_lr_factor or kernel_weight_decay; leave them out or set "
+            "optimizer=adam"
+        )
+
+
+def check_one_batch(config: DictConfig, n_structures: int) -> None:
+    """Raise an InputError where L-BFGS would get the training structures in several batches."""
+    if _is_lbfgs(config) and n_structures > (config.batch.batch_size or 0):
+        raise InputError(
+            f"optimizer=lbfgs takes all {n_structures} training structures in one batch, but batch.batch_size is "
+            f"{config.batch.batch_size}; set batch.batch_size={n_structures}, or optimizer=adam"
+        )
+
+
+def _is_lbfgs(config: DictConfig) -> bool:
+    return str(config.optimizer._target_).endswith("LBFGS")
+
+
+def _check_targets(node: DictConfig, name: str) -> None:
+    """Check a node that is instantiated, and those inside it."""
+    for key, value in node.items_ex(resolve=False):
+        if isinstance(value, DictConfig):
+            _check_targets(value, f"{name}.{key}")
+    target = node.get("_target_")
+    if not isinstance(target, str):
+        return
+    try:
+        function = get_object(target)
+    except (InstantiationException, ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{name}._target_={target}: there is nothing of this name ({error})") from None
+    _check_settings(node, HANDED_ON.get(function, (function,)), name)
+
+
+def _check_settings(node: DictConfig, functions: Sequence[Callable], name: str) -> None:
+    """Check names and types of settings against the parameters of the functions that get them."""
+    parameters: dict[str, inspect.Parameter] = {}
+    hints: dict[str, Any] = {}
+    for function in functions:
+        parameters |= inspect.signature(function).parameters
+        hints |= _hints(function)
+    takes_any = any(p.kind == inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    for key in node:
+        dotted = f"{name}.{key}" if name else str(key)
+        if str(key).startswith("_"):
+            continue
+        if key not in parameters and not takes_any:
+            close = difflib.get_close_matches(str(key), parameters, n=1)
+            meant = (
+                f"did you mean {dotted.removesuffix(str(key))}{close[0]}?"
+                if close
+                else f"there are {', '.join(parameters)}"
+            )
+            raise InputError(f"there is no {dotted}; {meant}")
+        if OmegaConf.is_interpolation(node, key):  # checked where the value has its home
+            continue
+        value = node[key]
+        if isinstance(value, DictConfig | ListConfig):
+            value = OmegaConf.to_container(value, resolve=False)
+        parts = value if isinstance(value, list) else [value]
+        instantiated = any(isinstance(part, Mapping) and "_target_" in part for part in parts)
+        if value is not None and not instantiated and value not in IN_WORDS.get(dotted, ()):
+            _check_type(value, hints.get(str(key), Any), dotted)
+
+
+def _check_type(value: Any, hint: Any, dotted: str) -> None:
+    try:
+        TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+    except ValidationError as error:
+        reasons = dict.fromkeys(e["msg"] for e in error.errors() if "is_instance_of" not in e["type"])
+        raise InputError(f"{dotted}={value}: {'; or '.join(reasons).lower()}") from None
+    except PydanticUserError:  # a hint that configured settings cannot hit, or with settings of its own
+        return
+
+
+def _hints(function: Callable) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
+    except (NameError, TypeError):  # names that only a type checker imports
+        return {}

@@ -1,0 +1,15 @@
+"""A rank above 0 of a distributed run: `python -m sognet.training.distributed.worker <run folder>/config.yaml`."""
+
+import sys
+
+from omegaconf import OmegaConf
+
+from sognet.training.distributed.processes import end_with_parent
+from sognet.training.environment import keep_freed_memory, quieten
+from sognet.training.run import train
+
+if __name__ == "__main__":
+    end_with_parent()
+    quieten()
+    keep_freed_memory()
+    train(OmegaConf.load(sys.argv[1]))

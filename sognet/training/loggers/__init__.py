@@ -1,0 +1,1 @@
+"""Loggers: metrics.csv, wandb, and what figures they take."""

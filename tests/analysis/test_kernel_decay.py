@@ -1,0 +1,32 @@
+"""The fitted decay of kernels that are known."""
+
+import pytest
+
+from sognet.analysis import fitted_decay
+from sognet.long_range import COULOMB_CONSTANT, SumOfGaussians
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.0, 3.0])
+def test_exponent_and_amplitude_of_a_power_law(exponent):
+    decay = fitted_decay(SumOfGaussians.power_law(exponent, cutoff=5.0), r_min=5.0, box_length=40.0)
+    assert decay.exponent == pytest.approx(exponent, abs=0.06)
+    assert decay.amplitude == pytest.approx(COULOMB_CONSTANT, rel=0.25)
+
+
+def test_gaussians_that_the_box_cannot_see_do_not_count():
+    kernel = SumOfGaussians.power_law(1.0, cutoff=5.0)
+    before = fitted_decay(kernel, 5.0, 30.0)
+    kernel.relative_weights.data[:, 6:] = 1e3
+    assert fitted_decay(kernel, 5.0, 30.0) == before
+
+
+def test_repulsive_and_attractive_kernels_differ_in_sign():
+    kernel = SumOfGaussians.power_law(1.0, cutoff=5.0)
+    kernel.relative_weights.data *= -1
+    assert fitted_decay(kernel, 5.0, 30.0).amplitude < 0
+
+
+def test_no_decay_where_the_box_sees_no_gaussian():
+    kernel = SumOfGaussians([[1.0]], [[0.01]])
+    assert fitted_decay(kernel, 5.0, 10.0) is None
+    assert fitted_decay(kernel, 5.0, 0.0) is None

@@ -1,0 +1,75 @@
+"""Mistakes are refused, with what to do; what is shipped is not."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from sognet.cli.configuration import CONFIGURATION
+from sognet.errors import InputError
+from sognet.training.configuration_checks import check, check_one_batch
+
+LBFGS = ["optimizer=lbfgs", "scheduler=none"]
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+def checked(*overrides: str) -> None:
+    check(composed(*overrides), overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer.max_epochs=abc"], r"trainer.max_epochs=abc: .*integer"),
+        (["model.n_latent=2.5"], r"model.n_latent=2.5: .*integer"),
+        (["model.energy_hidden=[8,many]"], r"model.energy_hidden.*integer"),
+        (["model.short_range.cutoff=far"], r"model.short_range.cutoff=far: .*number"),
+        (["model.long_range.n_gaussians=some"], r"model.long_range.n_gaussians=some: .*integer"),
+        (["model.reference_energies=lonely"], r"model.reference_energies=lonely"),
+        (["optimizer.lr=quick"], r"optimizer.lr=quick: .*number"),
+        (["batch.batch_size=big"], r"batch.batch_size=big: .*integer"),
+        (["batch.stages=[{batch_size: 8, epoch: 3}]"], r"no batch.stages\[0\].epoch; did you mean .*epochs\?"),
+        (["seed=lucky"], r"seed=lucky: .*integer"),
+        (["kernel_lr_factor=more"], r"kernel_lr_factor=more: .*number"),
+        (["latent_lr_factor=more"], r"latent_lr_factor=more: .*number"),
+        (["+model.n_latents=2"], r"no model.n_latents; did you mean model.n_latent\?"),
+        (["+model.long_range.n_gausians=2"], r"did you mean model.long_range.n_gaussians\?"),
+        (["+callbacks.mine._target_=sognet.training.callbacks.monitors.Mine"], r"callbacks.mine._target_"),
+        ([*LBFGS, "trainer.accumulate_grad_batches=2"], "one batch"),
+        ([*LBFGS, "batch=doubling"], "one batch"),
+        ([*LBFGS, "trainer.gradient_clip_val=1.0"], "gradient_clip_val"),
+        ([*LBFGS, "callbacks=[default,ema]"], "ema"),
+        ([*LBFGS, "trainer=ddp_cpu"], "one device"),
+        ([*LBFGS, "kernel_lr_factor=2"], "kernel_lr_factor"),
+        ([*LBFGS, "latent_lr_factor=2"], "latent_lr_factor"),
+        (["batch=doubling", "trainer.max_epochs=3"], "batch.stages"),
+        (["trainer=ddp_cpu", "trainer.devices=1"], "one device"),
+        (["start_from=a.ckpt", "model.n_latent=2"], "model.n_latent and start_from"),
+        (["start_from=a.ckpt", "start_charges={Na: 1, Cl: -1}"], "start_charges and start_from"),
+        (["model.charges={Na: 1, Cl: -1}", "start_charges={Na: 1, Cl: -1}"], "start_charges and model.charges"),
+        (["start_charges={Na: plus, Cl: -1}"], r"start_charges=.*number"),
+        (["freeze=short_range"], "freeze=short_range: .*list"),
+        ([*LBFGS, "batch.max_atoms=100"], "one batch"),
+        (["dataset.val_fraction=0.2", "dataset.val_path=val.xyz"], "dataset.val_fraction"),
+        (["dataset.test_fraction=0.2", "dataset.test_path=test.xyz"], "dataset.test_fraction"),
+        (["trainer.precision=bf16-mixed"], "set 32-true or 64-true"),
+    ],
+)
+def test_mistakes_are_named_before_anything_happens(overrides, message):
+    with pytest.raises(InputError, match=message):
+        checked(*overrides)
+
+
+def test_values_that_stand_for_others_are_accepted():
+    checked("model.reference_energies=isolated", "model.reference_energies={Na: -1.0}", "trainer.devices=auto")
+    checked("batch.stages=[{batch_size: 8, epochs: 3}]", "trainer.max_time=00:00:20:00", "model.energy_hidden=[8]")
+
+
+def test_lbfgs_takes_all_structures_in_one_batch():
+    config = composed(*LBFGS, "batch.batch_size=4")
+    check_one_batch(config, 4)
+    with pytest.raises(InputError, match=r"all 5 .* set batch.batch_size=5"):
+        check_one_batch(config, 5)

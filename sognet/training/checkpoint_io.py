@@ -9,6 +9,9 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from sognet.errors import InputError
 
+BEST, LAST = "best.ckpt", "last.ckpt"
+"""Checkpoints of a run, in `checkpoints/` of its folder: of the lowest validation loss, and to resume from."""
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's checkpoint files, but the one before stays until the new one is on the disk.

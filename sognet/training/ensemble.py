@@ -27,8 +27,10 @@ from sognet.data.splits import fill_fractions
 from sognet.errors import InputError
 from sognet.model import load_committee
 from sognet.training.callbacks.preemption import requeued
+from sognet.training.checkpoint_io import BEST, LAST
 from sognet.training.distributed.processes import global_rank
-from sognet.training.run import BEST, LAST, overridden, resumed_configuration, run, train
+from sognet.training.resume import overridden, resumed_configuration
+from sognet.training.run import run, train
 
 logger = logging.getLogger(__name__)
 

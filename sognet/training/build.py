@@ -1,0 +1,132 @@
+"""The parts of a training run, from its configuration: starting model, module, data module, trainer."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch_geometric.data import Batch
+
+from sognet.data import Splits, Stage, Structure, StructureDataModule, build_graph, cached_statistics
+from sognet.data.split_contents import contents
+from sognet.errors import InputError
+from sognet.model import SOGNet, load_model
+from sognet.model.build import build_model
+from sognet.training.callbacks.preemption import PreemptionCheckpoint
+from sognet.training.checkpoint_io import LAST, AtomicCheckpointIO
+from sognet.training.fine_tuning import freeze, model_to_fine_tune
+from sognet.training.loss import PotentialLoss
+from sognet.training.module import PotentialModule
+
+STANDARDIZATION_STRUCTURES = 100
+"""Structures of the training split from which features are standardized and latent variables get their start."""
+
+REPORTED_STRUCTURES = 10_000
+"""Structures of a streamed training split that the report at the end is about, evenly spaced."""
+
+
+def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOGNet:
+    """Model that training starts from: of the model group, or fine-tuned; `last`: checkpoint of a resumed run.
+
+    Raises
+    ------
+    InputError : a checkpoint or a pattern of `freeze` that cannot be used.
+    """
+    if config.start_from:
+        energies = config.model.reference_energies
+        model = load_model(last) if last else model_to_fine_tune(config.start_from, splits.train, energies)
+    else:
+        counts_neighbors = config.model.short_range.get("n_neighbors", 0.0) is None
+        cutoff = config.model.short_range.cutoff if counts_neighbors else None
+        found = splits.statistics or cached_statistics(splits.train, cutoff, config.paths.data)
+        model = build_model(config.model, found)
+        if not last:
+            initialize(model, splits.train, config.start_charges)
+    freeze(model, config.freeze)
+    return model
+
+
+def initialize(model: SOGNet, structures: Sequence[Structure], start_charges: DictConfig | None) -> None:
+    """Standardize the features of a new model and start its latent variables, where it has any.
+
+    Raises
+    ------
+    InputError : the latent variables cannot start from these charges.
+    """
+    if not model.long_range:
+        start_charges = None
+    if not (model.standardize or start_charges):
+        return
+    sample = structures[:: max(1, len(structures) // STANDARDIZATION_STRUCTURES)]
+    graph = Batch.from_data_list([build_graph(s, model.cutoff) for s in sample])
+    if model.standardize:
+        model.set_standardization(graph)
+    if start_charges:
+        try:
+            model.start_latents(graph, start_charges)
+        except ValueError as error:
+            raise InputError(f"start_charges: {error}") from None
+
+
+def build_module(config: DictConfig, model: SOGNet, loss: PotentialLoss) -> PotentialModule:
+    """Training of a model with the optimizer and the schedule of the configuration."""
+    if str(config.trainer.precision).startswith("64"):
+        model.double()  # Lightning does it after it has loaded a checkpoint, which would round the weights
+    return PotentialModule(
+        model,
+        loss,
+        instantiate(config.optimizer),
+        instantiate(config.scheduler) if config.scheduler else None,
+        kernel_lr_factor=config.kernel_lr_factor,
+        latent_lr_factor=config.latent_lr_factor,
+        kernel_weight_decay=config.kernel_weight_decay,
+        warmup_steps=config.warmup_steps,
+    )
+
+
+def build_datamodule(config: DictConfig, splits: Splits, cutoff: float) -> StructureDataModule:
+    """Batches of the splits for a model of this cutoff (Å)."""
+    batch = dict(config.batch, stages=[Stage(**stage) for stage in config.batch.stages])
+    return StructureDataModule(splits, cutoff, seed=config.seed, **batch)
+
+
+def build_trainer(
+    config: DictConfig, has_validation: bool, datamodule: StructureDataModule, extra: list[lightning.Callback]
+) -> lightning.Trainer:
+    """Trainer with the callbacks and loggers of the configuration, and extra callbacks."""
+    callbacks: list[Any] = extra + [instantiate(c) for c in config.callbacks.values() if c]
+    callbacks.append(PreemptionCheckpoint(Path(config.folder) / "checkpoints" / LAST))
+    for callback in callbacks:
+        if getattr(callback, "monitor", None) == "val/loss" and not has_validation:
+            callback.monitor = "train/loss"
+    return instantiate(
+        config.trainer,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO(), *(instantiate(p) for p in config.trainer.get("plugins") or ())],
+        logger=[instantiate(c) for c in config.logger.values() if c],
+        default_root_dir=config.folder,
+        reload_dataloaders_every_n_epochs=datamodule.reload_every_n_epochs,
+        use_distributed_sampler=False,  # the data module shares structures out itself
+    )
+
+
+def check_targets(loss: PotentialLoss, splits: Splits) -> None:
+    """Raise an InputError where the loss needs a reference value that a structure does not have."""
+    for target in ("energy", "forces", "stress"):
+        if not loss.uses(target):
+            continue
+        for _, structures in splits:
+            if source := contents(structures).first_without.get(target):
+                raise InputError(
+                    f"{source}: no {target}, but the loss gives it a weight (loss.{target}); "
+                    f"set loss.{target}=0 to train without"
+                )
+
+
+def thinned(splits: Splits) -> Splits:
+    """Splits with no more training structures than are held in memory for the report."""
+    every = math.ceil(len(splits.train) / REPORTED_STRUCTURES)
+    return Splits(splits.name, splits.train[::every], splits.val, splits.test)

@@ -5,12 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sognet.model import SOGNet, load_model
-    from sognet.simulation import SOGNetCalculator
+    from sognet.simulation import SOGNetCalculator, descriptors, predict
 
 __version__ = "0.1.0"
-__all__ = ["SOGNet", "SOGNetCalculator", "load_model"]
+__all__ = ["SOGNet", "SOGNetCalculator", "descriptors", "load_model", "predict"]
 
-_HOMES = {"SOGNet": "sognet.model", "load_model": "sognet.model", "SOGNetCalculator": "sognet.simulation"}
+_HOMES = {
+    "SOGNet": "sognet.model",
+    "SOGNetCalculator": "sognet.simulation",
+    "descriptors": "sognet.simulation",
+    "load_model": "sognet.model",
+    "predict": "sognet.simulation",
+}
 
 
 def __getattr__(name: str) -> Any:

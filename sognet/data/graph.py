@@ -6,7 +6,7 @@ from ase.cell import Cell
 from torch_geometric.data import Data
 from vesin import NeighborList
 
-from sognet.data.structure import Structure
+from sognet.data.structure import Structure, check_distances
 
 
 def build_graph(structure: Structure, cutoff: float) -> Data:
@@ -16,12 +16,17 @@ def build_graph(structure: Structure, cutoff: float) -> Data:
     and centres in its second row, sorted by centre, and `cell_shift` (E,3) the lattice vectors to the neighbour's
     image, so that an edge is pos[neighbour] + cell_shift·cell − pos[centre]. Targets where the structure has them:
     `energy` (1,), `forces` (N,3), `stress` (1,3,3). All in double precision.
+
+    Raises
+    ------
+    InputError : two atoms, or an atom and an image, in one place, where forces are not defined.
     """
     box = Cell(structure.cell).complete().array  # directions that do not repeat may lack a lattice vector
     neighbours = NeighborList(cutoff=cutoff, full_list=True, sorted=True)
-    centre, neighbour, shift = neighbours.compute(
-        structure.positions, box, structure.pbc.tolist(), quantities="ijS", copy=True
+    centre, neighbour, shift, distance = neighbours.compute(
+        structure.positions, box, structure.pbc.tolist(), quantities="ijSd", copy=True
     )
+    check_distances(centre, neighbour, distance, structure.source)
     graph = graph_without_edges(structure)
     graph.edge_index = torch.from_numpy(np.stack([neighbour, centre]).astype(np.int64))
     graph.cell_shift = torch.from_numpy(shift.astype(np.int64))

@@ -114,7 +114,11 @@ def _check_geometry(atoms: Atoms, source: str) -> None:
             "isolated structure"
         )
     neighbours = NeighborList(cutoff=2.0, full_list=False)
-    i, j, distance = neighbours.compute(atoms.positions, box, atoms.pbc.tolist(), quantities="ijd")
+    check_distances(*neighbours.compute(atoms.positions, box, atoms.pbc.tolist(), quantities="ijd"), source)
+
+
+def check_distances(i: np.ndarray, j: np.ndarray, distance: np.ndarray, source: str) -> None:
+    """Raise an InputError, by source and atoms, where a distance (Å) of the pairs i, j is that of no two atoms."""
     if len(distance) and distance.min() < CLOSEST:
         k = int(distance.argmin())
         raise InputError(

@@ -10,11 +10,7 @@ import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sognet.errors import InputError
-
-BEST = "checkpoints/best.ckpt"
-"""Where a run folder has the checkpoint that counts."""
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64, None: None}
+from sognet.model.checkpoint import BEST
 
 
 def find_checkpoints(config: DictConfig) -> list[Path]:
@@ -73,18 +69,6 @@ def chosen_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device={name}: not available here ({str(error).splitlines()[0]})") from None
     return device
-
-
-def chosen_dtype(name: str | None) -> torch.dtype | None:
-    """Precision of a name; None for that of the checkpoint.
-
-    Raises
-    ------
-    InputError : another name.
-    """
-    if name not in DTYPES:
-        raise InputError(f"dtype must be float32 or float64, got {name!r}")
-    return DTYPES[name]
 
 
 def _by_number(path: Path) -> list[str | int]:

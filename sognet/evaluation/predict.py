@@ -9,8 +9,9 @@ from sognet.analysis.committee_report import committee_prediction
 from sognet.analysis.predictions import predict
 from sognet.data import Keys, Units, read_structures
 from sognet.errors import InputError
-from sognet.evaluation.checkpoints import chosen_device, chosen_dtype, find_checkpoints
+from sognet.evaluation.checkpoints import chosen_device, find_checkpoints
 from sognet.model import load_committee, load_model
+from sognet.model.checkpoint import as_dtype
 
 
 def predict_file(config: DictConfig) -> None:
@@ -26,12 +27,13 @@ def predict_file(config: DictConfig) -> None:
     if not config.path:
         raise InputError("sognet predict needs path=<file>")
     checkpoints = find_checkpoints(config)
-    device, dtype = chosen_device(config.device), chosen_dtype(config.dtype)
+    device, dtype = chosen_device(config.device), as_dtype(config.dtype)
     if len(checkpoints) > 1:
         models = load_committee(checkpoints, device, dtype)
     else:
         models = [load_model(checkpoints[0], device, dtype)]
-    keys = Keys(energy=None, forces=None, stress=None, charge=config.charge_key)
+    charge_key = config.charge_key or models[0].charge_key
+    keys = Keys(energy=None, forces=None, stress=None, charge=charge_key)
     structures = read_structures(config.path, keys, config.format, Units(length=config.length_unit))
     periodic = any(s.pbc.all() for s in structures)
     predictions = [list(predict(m, structures, config.batch_size, stress=periodic, progress=True)) for m in models]

@@ -77,4 +77,12 @@ def reciprocal_grid(
     if only_inside:
         kept = multiplicity.any(0)
         modes, multiplicity, k_squared = modes[kept], multiplicity[:, kept], k_squared[:, kept]
-    return ReciprocalGrid(modes, multiplicity, k_squared, inverse, torch.linalg.det(cells).abs())
+    return ReciprocalGrid(modes, multiplicity, k_squared, inverse, volumes(cells))
+
+
+def volumes(cells: Tensor) -> Tensor:
+    """Volumes (G,) of cells (G,3,3) in Å³, as triple products.
+
+    The backward of torch.linalg.det fails in single precision where the default is double.
+    """
+    return (cells[:, 0] * torch.linalg.cross(cells[:, 1], cells[:, 2])).sum(1).abs()

@@ -23,6 +23,9 @@ LARGEST_INDEX = 1 << 24
 SPARE_ELEMENTS = 1_000_000
 """Elements that a tensor made while a model is built may have beyond those of the weights."""
 
+BEST = "checkpoints/best.ckpt"
+"""Where the folder of a run has the checkpoint that counts."""
+
 PREFIX = "model."
 """Prefix of the model's weights in a training checkpoint."""
 
@@ -32,20 +35,54 @@ def model_entry(model: SOGNet) -> dict[str, Any]:
     return {"format": FORMAT, "model": describe(model), "dtype": str(next(model.parameters()).dtype)}
 
 
-def load_model(path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> SOGNet:
+def load_model(path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | str | None = None) -> SOGNet:
     """Trained model of a checkpoint, in evaluation mode.
 
     Parameters
     ----------
-    path : checkpoint of a run, `checkpoints/best.ckpt`.
+    path : checkpoint of a run, or the folder of a run, which stands for its `checkpoints/best.ckpt`.
     device : where to put the model.
-    dtype : torch.float32 or torch.float64; by default the one it was trained in.
+    dtype : torch.float32, torch.float64 or their names; by default the one it was trained in.
 
     Raises
     ------
-    InputError : no such file, not a checkpoint of sognet, of another version, or broken.
+    InputError : no such file, not a checkpoint of sognet, of another version, or broken; or another dtype.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        return _load(checkpoint_of(path), device, as_dtype(dtype))
+
+
+def checkpoint_of(path: str | Path) -> Path:
+    """A checkpoint as it is; of the folder of a run its best one.
+
+    Raises
+    ------
+    InputError : a folder without one.
     """
     path = Path(path)
+    if path.is_dir():
+        if not (path / BEST).is_file():
+            raise InputError(f"{path}: a folder without {BEST}; name a checkpoint, or the folder of one run")
+        return path / BEST
+    return path
+
+
+def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    """Precision of a name or of a torch.dtype; None stays None.
+
+    Raises
+    ------
+    InputError : not single or double precision.
+    """
+    known = {"float32": torch.float32, "float64": torch.float64}
+    if dtype is None or dtype in known.values():
+        return dtype
+    if dtype not in known:
+        raise InputError(f"dtype must be float32 or float64, got {dtype!r}")
+    return known[dtype]
+
+
+def _load(path: Path, device: str | torch.device, dtype: torch.dtype | None) -> SOGNet:
     checkpoint = read_checkpoint(path)
     entry, state = checkpoint.get("sognet"), checkpoint.get("state_dict")
     if not isinstance(entry, dict) or not isinstance(state, dict):

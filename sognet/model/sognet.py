@@ -26,6 +26,7 @@ class SOGNet(nn.Module):
     residual : skip connections in both networks where the width stays or doubles.
     latent_bias : whether the latent-variable network has biases.
     total_charge : append each structure's total charge Q (`graph.charge`) to the features of both networks.
+    charge_key : name under which structures carry their total charge, `atoms.info[charge_key]`; for calculators.
     charges : known charges by chemical symbol, which replace the latent-variable network; P = 1.
     reference_energies : energy in eV by chemical symbol.
     energy_scale : eV; E_SR is this times the energy network and q its square root times the latent network, so that
@@ -58,6 +59,7 @@ class SOGNet(nn.Module):
         energy_scale: float = 1.0,
         standardize: bool = False,
         feature_scale: float | None = 1.0,
+        charge_key: str = "charge",
     ) -> None:
         super().__init__()
         self.short_range = short_range
@@ -70,6 +72,7 @@ class SOGNet(nn.Module):
         self.residual = residual
         self.latent_bias = latent_bias
         self.total_charge = total_charge
+        self.charge_key = charge_key
         self.charges = dict(charges) if charges else None
         self.energy_scale = energy_scale
         self.standardize = standardize
@@ -144,22 +147,29 @@ class SOGNet(nn.Module):
         gram.diagonal().add_(1e-4 * gram.diagonal().mean())
         self.latent_head.bypass.weight[0] += torch.linalg.solve(gram, features.mT @ missing_part).to(wanted.dtype)
 
-    def forward(self, graph: Data, forces: bool = True, stress: bool = True) -> dict[str, Tensor]:
+    def forward(
+        self, graph: Data, forces: bool = True, stress: bool = True, energies: bool = False
+    ) -> dict[str, Tensor]:
         """Energies and their derivatives.
 
         Parameters
         ----------
         graph : one structure or a batch (sognet.data): `z` (N,), `pos` (N,3), `cell` (B,3,3), `pbc` (B,3),
             `edge_index` (2,E), `cell_shift` (E,3), for a batch `batch` (N,), with total_charge `charge` (B,).
-        forces, stress : whether these are wanted.
+        forces, stress, energies : whether these are wanted.
 
         Returns
         -------
         energy (B,) in eV and double precision, energy_short_range (B,) without the reference energies,
         energy_long_range (B,), latent (N,P); forces (N,3) in eV/Å and stress (B,3,3) in eV/Å³ with ASE's sign
-        (zero for structures that are not periodic) where wanted. In training mode forces and stress can be
-        differentiated again.
+        (zero for structures that are not periodic) where wanted; `energies` (N,), which add up to the energy: each
+        atom's reference and short-range energy and ½ Σ_p q_ip ∂E_LR/∂q_ip, its half of the long-range interaction.
+        In training mode forces and stress can be differentiated again.
         """
+        if torch.is_inference_mode_enabled():  # where nothing can be differentiated, so no forces
+            with torch.inference_mode(False):
+                out = self.forward(graph.clone(), forces, stress, energies)
+            return {name: value.detach() for name, value in out.items()}
         graph = self._in_own_precision(graph)
         n_structures = len(graph.cell)
         batch = graph.batch if "batch" in graph else torch.zeros_like(graph.z)
@@ -171,7 +181,9 @@ class SOGNet(nn.Module):
             if stress:
                 strain = graph.cell.new_zeros(n_structures, 3, 3).requires_grad_()
                 _deform(graph, strain, batch)
-            out = self._energies(graph, batch, n_structures)
+            atomic, out = self._energies(graph, batch, n_structures, energies)
+            if energies:
+                out["energies"] = self._per_atom(graph.z, batch, atomic, out)
             wanted = [x for x in (positions if forces else None, strain) if x is not None]
             if wanted:
                 interaction = out["energy_short_range"] + out["energy_long_range"]
@@ -183,6 +195,11 @@ class SOGNet(nn.Module):
                 if strain is not None:
                     out["stress"] = _stress(gradients[-1], graph)
         return out
+
+    @torch.no_grad()
+    def features(self, graph: Data) -> Tensor:
+        """Short-range features of the atoms of a graph (N, n_features), as the descriptor gives them."""
+        return self.short_range(self._in_own_precision(graph))
 
     def _in_own_precision(self, graph: Data) -> Data:
         """The graph with positions and cell in the precision of the parameters; the one passed in stays as it is."""
@@ -201,7 +218,10 @@ class SOGNet(nn.Module):
             features = torch.cat([features, charge.index_select(0, batch)], dim=1)
         return features
 
-    def _energies(self, graph: Data, batch: Tensor, n_structures: int) -> dict[str, Tensor]:
+    def _energies(
+        self, graph: Data, batch: Tensor, n_structures: int, differentiate_latent: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Short-range energy of each atom (N,), and energies and latents of the structures."""
         features = self._features(graph, batch)
         atomic = self.energy_scale * self.energy_head(features)[:, 0]
         short_range = atomic.new_zeros(n_structures).index_add(0, batch, atomic)
@@ -211,17 +231,31 @@ class SOGNet(nn.Module):
             latent = self.latent_head(graph.z)
         else:
             latent = self.energy_scale**0.5 * self.latent_head(features)
+        if differentiate_latent and not latent.requires_grad:
+            latent.requires_grad_()
         if self.long_range is None:
             long_range = torch.zeros_like(short_range)
         else:
             long_range = self.long_range(latent, graph.pos, graph.cell, graph.pbc, batch)
         composition = self.composition(graph.z, batch, n_structures)
-        return {
+        return atomic, {
             "energy": composition + short_range.double() + long_range.double(),
             "energy_short_range": short_range,
             "energy_long_range": long_range,
             "latent": latent,
         }
+
+    def _per_atom(self, z: Tensor, batch: Tensor, atomic: Tensor, out: dict[str, Tensor]) -> Tensor:
+        """Energies of the atoms (N,); what a layer not quadratic in the latents leaves is shared out equally."""
+        energies = self.composition.table.index_select(0, z) + atomic.detach().double()
+        long_range, latent = out["energy_long_range"], out["latent"]
+        if not long_range.requires_grad:
+            return energies
+        (potential,) = torch.autograd.grad(long_range.sum(), latent, retain_graph=True)
+        shares = (latent.detach() * potential).sum(1).double() / 2
+        totals = energies.new_zeros(len(long_range)).index_add(0, batch, shares)
+        left = (long_range.detach().double() - totals) / batch.bincount(minlength=len(totals))
+        return energies + shares + left.index_select(0, batch)
 
 
 def _deform(graph: Data, strain: Tensor, batch: Tensor) -> None:
@@ -236,6 +270,6 @@ def _deform(graph: Data, strain: Tensor, batch: Tensor) -> None:
 
 def _stress(virial: Tensor, graph: Data) -> Tensor:
     """dE/dε/V of the periodic structures."""
-    volume = torch.linalg.det(graph.cell.detach()).abs()[:, None, None]
+    volume = torch.linalg.det(graph.cell.detach().double()).abs().to(virial.dtype)[:, None, None]
     periodic = graph.pbc.all(1)[:, None, None] & (volume > 0)
     return torch.where(periodic, virial / torch.where(periodic, volume, 1.0), 0.0)

@@ -45,6 +45,7 @@ def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOG
         model = build_model(config.model, found)
         if not last:
             initialize(model, splits.train, config.start_charges)
+    model.charge_key = config.dataset.get("charge_key") or model.charge_key
     freeze(model, config.freeze)
     return model
 

@@ -7,7 +7,8 @@ import torch
 from omegaconf import OmegaConf
 
 from sognet.errors import InputError
-from sognet.evaluation.checkpoints import chosen_device, chosen_dtype, find_checkpoints, short_names
+from sognet.evaluation.checkpoints import chosen_device, find_checkpoints, short_names
+from sognet.model.checkpoint import as_dtype
 
 
 def named(checkpoint) -> list[Path]:
@@ -56,9 +57,9 @@ def test_names_tell_checkpoints_apart(sweep):
 
 def test_device_and_precision():
     assert chosen_device("cpu") == torch.device("cpu")
-    assert chosen_dtype("float64") == torch.float64
-    assert chosen_dtype(None) is None
+    assert as_dtype("float64") == torch.float64
+    assert as_dtype(None) is None
     with pytest.raises(InputError, match="device=toaster"):
         chosen_device("toaster")
     with pytest.raises(InputError, match="float16"):
-        chosen_dtype("float16")
+        as_dtype("float16")

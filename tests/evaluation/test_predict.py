@@ -52,7 +52,7 @@ def test_predictions_are_those_of_the_calculator_in_the_order_of_the_file(frames
         given.calc = SOGNetCalculator(files, dtype=torch.float64)
         assert atoms.get_potential_energy() == pytest.approx(given.get_potential_energy(), abs=1e-6)
         np.testing.assert_allclose(atoms.get_forces(), given.get_forces(), atol=1e-6)
-        results = given.calc.results
+        results = given.calc.other_results
         for name in ("energy_short_range", "energy_long_range", *(["energy_uncertainty"] if several else [])):
             assert atoms.info[name] == pytest.approx(results[name], abs=1e-6)
         for name in ("latent", *(["forces_uncertainty"] if several else [])):

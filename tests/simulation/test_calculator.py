@@ -1,13 +1,19 @@
 """The ASE calculator: the model's numbers, and dynamics that conserve the energy."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
+import torch
 from ase import units
 from ase.build import bulk
+from ase.calculators.calculator import PropertyNotImplementedError, all_properties
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.md.verlet import VelocityVerlet
 from structures import graph_of, random_atoms, saved_model, small_model
 
-from sognet import SOGNetCalculator
+from sognet import SOGNetCalculator, load_model
 from sognet.errors import InputError
 
 
@@ -44,10 +50,10 @@ def test_committee_gives_the_mean_and_the_deviation_of_its_members(pbc, tmp_path
     atoms.calc = SOGNetCalculator(members)
     assert atoms.get_potential_energy() == pytest.approx(np.mean(energies), abs=1e-12)
     np.testing.assert_allclose(atoms.get_forces(), np.mean(forces, axis=0), atol=1e-12)
-    assert atoms.calc.results["energy_uncertainty"] == pytest.approx(np.std(energies, ddof=1))
+    assert atoms.calc.other_results["energy_uncertainty"] == pytest.approx(np.std(energies, ddof=1))
     spread = np.sqrt(np.square(forces - np.mean(forces, axis=0)).sum(0) / 2)  # (N, 3)
-    np.testing.assert_allclose(atoms.calc.results["forces_uncertainty"], np.sqrt(np.square(spread).mean(1)))
-    assert atoms.calc.results["latent"].shape == (12, 6)
+    np.testing.assert_allclose(atoms.calc.other_results["forces_uncertainty"], np.sqrt(np.square(spread).mean(1)))
+    assert atoms.calc.other_results["latent"].shape == (12, 6)
     if pbc:
         np.testing.assert_allclose(atoms.get_stress(), np.mean(stresses, axis=0), atol=1e-12)
 
@@ -56,9 +62,132 @@ def test_a_single_model_has_no_deviation():
     atoms = random_atoms()
     atoms.calc = SOGNetCalculator([small_model()])
     atoms.get_potential_energy()
-    assert "energy_uncertainty" not in atoms.calc.results
+    assert "energy_uncertainty" not in atoms.calc.other_results
     with pytest.raises(InputError, match="at least two"):
         SOGNetCalculator([])
+
+
+@pytest.mark.parametrize("pbc", [True, False])
+def test_results_are_those_that_ase_knows(pbc):
+    atoms = random_atoms(pbc=pbc)
+    atoms.calc = SOGNetCalculator(small_model(n_latent=1))
+    energies = atoms.get_potential_energies()
+    assert energies.sum() == pytest.approx(atoms.get_potential_energy(), rel=1e-5)
+    assert set(atoms.calc.results) <= set(all_properties)
+    again = SinglePointCalculator(atoms, **atoms.calc.results)
+    assert again.get_property("energies", atoms) is not None
+    assert atoms.get_properties(["energy", "forces"])["energy"] == atoms.get_potential_energy()
+    assert atoms.calc.export_properties()["forces"].shape == (12, 3)
+    np.testing.assert_allclose(atoms.get_charges(), atoms.calc.other_results["latent"][:, 0])
+    if pbc:
+        with pytest.raises(PropertyNotImplementedError):
+            atoms.get_dipole_moment()
+    else:
+        np.testing.assert_allclose(atoms.get_dipole_moment(), atoms.get_charges() @ atoms.positions)
+    assert "energy_long_range" in atoms.calc.other_results
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("settings", [{}, {"charges": {"Na": 1.0, "Cl": -1.0}, "n_latent": 1}])
+@pytest.mark.parametrize("pbc", [True, False])
+def test_atomic_energies_add_up_and_belong_to_their_atoms(pbc, settings):
+    """Two structures far apart: the energies of the atoms of each are those that it has alone."""
+    model = small_model(reference_energies={"Na": -10.0, "Cl": -20.0}, **settings)
+    calculator = SOGNetCalculator(model)
+    atoms = random_atoms(8, pbc=pbc)
+    energies = calculator.get_property("energies", atoms)
+    assert energies.sum() == pytest.approx(calculator.get_property("energy", atoms), abs=1e-10)
+    is_sodium = atoms.numbers == 11
+    assert energies[is_sodium].mean() > -15 > energies[~is_sodium].mean()
+    twice = calculator.get_property("energies", atoms.repeat((2, 1, 1))) if pbc else np.tile(energies, 2)
+    np.testing.assert_allclose(twice, np.tile(energies, 2), atol=1e-6)
+
+
+def test_total_charge_is_part_of_the_state():
+    atoms = random_atoms(pbc=False)
+    atoms.calc = SOGNetCalculator(small_model(total_charge=True, charge_key="q_total"))
+    atoms.info["q_total"] = 0
+    neutral = atoms.get_potential_energy()
+    atoms.info["q_total"] = 2
+    charged = atoms.get_potential_energy()
+    assert abs(charged - neutral) > 1e-3
+    assert charged == SOGNetCalculator(small_model(total_charge=True), charge_key="q_total").get_potential_energy(atoms)
+    atoms.info["q_total"] = 0
+    assert atoms.get_potential_energy() == pytest.approx(neutral)
+    del atoms.info["q_total"]
+    atoms.rattle(0.01)
+    with pytest.warns(UserWarning, match="q_total"):
+        atoms.get_potential_energy()
+
+
+def test_the_model_of_the_caller_stays_as_it_is():
+    model = small_model().train()
+    atoms = random_atoms()
+    SOGNetCalculator(model, dtype="float64").get_potential_energy(atoms)
+    assert model.training
+    assert all(p.dtype == torch.float32 and p.requires_grad for p in model.parameters())
+
+
+def test_precision_by_name_and_folders_of_runs(tmp_path):
+    saved_model(tmp_path / "run" / "checkpoints" / "best.ckpt")
+    atoms = random_atoms()
+    single = SOGNetCalculator(tmp_path / "run").get_potential_energy(atoms)
+    assert SOGNetCalculator(tmp_path / "run", dtype="float64").get_potential_energy(atoms) == pytest.approx(single)
+    with pytest.raises(InputError, match=r"float32 or float64, got 'double'"):
+        SOGNetCalculator(tmp_path / "run", dtype="double")
+    with pytest.raises(InputError, match="name a checkpoint"):
+        SOGNetCalculator(tmp_path)
+
+
+@pytest.mark.parametrize("pbc", [True, False])
+@pytest.mark.parametrize("method", ["direct", "separable", "nufft"])
+def test_single_precision_where_the_default_is_double(pbc, method):
+    """Other packages set the default for the whole process."""
+    atoms = random_atoms(pbc=pbc)
+    model = small_model(method=method)
+    wanted = SOGNetCalculator(model)
+    wanted.calculate(atoms)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = SOGNetCalculator(model)
+        found.calculate(atoms)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_allclose(found.results["forces"], wanted.results["forces"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["direct", "separable", "nufft"])
+def test_inference_mode(method, tmp_path):
+    atoms = random_atoms()
+    path = saved_model(tmp_path / "a.ckpt", method=method)
+    wanted = SOGNetCalculator(path)
+    wanted.calculate(atoms)
+    with torch.inference_mode():
+        found = SOGNetCalculator(path)
+        found.calculate(atoms)
+        given = load_model(path)(graph_of(atoms))
+    np.testing.assert_allclose(found.results["forces"], wanted.results["forces"])
+    np.testing.assert_allclose(given["forces"].numpy(), wanted.results["forces"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("pbc", [True, False])
+def test_atoms_in_one_place_are_named(pbc):
+    atoms = random_atoms(pbc=pbc)
+    atoms.positions[7] = atoms.positions[2]
+    with pytest.raises(InputError, match=r"atoms 2 and 7 are 0\.000 Å apart"):
+        SOGNetCalculator(small_model()).get_potential_energy(atoms)
+    atoms.positions[7, 0] = np.nan
+    with pytest.raises(InputError, match="not finite"):
+        SOGNetCalculator(small_model()).get_potential_energy(atoms)
+
+
+def test_copies_and_pickles():
+    atoms = random_atoms()
+    calculator = SOGNetCalculator(small_model())
+    energy = calculator.get_potential_energy(atoms)
+    for other in (copy.deepcopy(calculator), pickle.loads(pickle.dumps(calculator))):
+        other.reset()
+        assert other.get_potential_energy(atoms) == energy
 
 
 @pytest.mark.slow

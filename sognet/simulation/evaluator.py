@@ -1,0 +1,188 @@
+"""Energies, forces and the rest of ASE structures from a model or a committee: what calculators and lists share."""
+
+import copy
+import warnings
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.stress import full_3x3_to_voigt_6_stress
+from torch_geometric.data import Batch
+
+from sognet.data import Structure, build_graph
+from sognet.errors import InputError
+from sognet.model import SOGNet, load_model
+from sognet.model.checkpoint import as_dtype
+from sognet.model.committee import check_members, energy_uncertainty, forces_uncertainty
+
+Models = str | Path | SOGNet | Sequence[str | Path | SOGNet]
+"""A checkpoint, the folder of a run or a model; several of these are a committee."""
+
+PER_ATOM = ("forces", "energies", "latent")
+"""Outputs of a model with one row for each atom; the others have one for each structure."""
+
+
+class Evaluator:
+    """A model, or the mean of a committee, for ASE structures.
+
+    A model that is given is copied: the caller's stays where, and in the mode, it is.
+
+    Parameters
+    ----------
+    models : a checkpoint, the folder of a run or a model; several of these for a committee.
+    device : where to compute.
+    dtype : torch.float64, torch.float32 or their names; by default that of the checkpoint.
+    charge_key : name of the total charge (e) in `atoms.info`; by default as in training.
+
+    Raises
+    ------
+    InputError : a checkpoint cannot be used, or the members of a committee know different elements.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | str | None = None,
+        charge_key: str | None = None,
+    ) -> None:
+        given = [models] if isinstance(models, str | Path | SOGNet) else list(models)
+        self.device = torch.device(device)
+        self.members = [
+            copy.deepcopy(m).to(device=device, dtype=as_dtype(dtype)).eval()
+            if isinstance(m, SOGNet)
+            else load_model(m, device, dtype)
+            for m in given
+        ]
+        for member in self.members:
+            member.requires_grad_(False)
+        if len(given) != 1:
+            check_members(
+                self.members, [f"model {i}" if isinstance(m, SOGNet) else str(m) for i, m in enumerate(given)]
+            )
+        self.charge_key = charge_key or self.members[0].charge_key
+        self.has_charges = (
+            len(self.members) == 1 and self.members[0].long_range is not None and self.members[0].n_latent == 1
+        )
+        self.total_charge = any(m.total_charge for m in self.members)
+
+    def structure(self, atoms: Atoms, source: str) -> Structure:
+        """Structure of ASE's atoms, with their total charge.
+
+        Raises
+        ------
+        InputError : an element that the model does not know, or what is not finite.
+        """
+        species = self.members[0].species
+        if foreign := sorted(set(atoms.get_chemical_symbols()) - set(species)):
+            raise InputError(f"{source}: the structure has {', '.join(foreign)}; the model knows {', '.join(species)}")
+        if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+            raise InputError(f"{source}: a position or the cell is not finite")
+        return Structure(
+            numbers=atoms.numbers,
+            positions=np.array(atoms.positions, dtype=float, order="C"),
+            cell=np.array(atoms.cell.array, dtype=float, order="C"),
+            pbc=atoms.pbc.copy(),
+            source=source,
+            charge=self.charge(atoms),
+        )
+
+    def charge(self, atoms: Atoms) -> float:
+        """Total charge (e) that the model is told; zero, with a warning, where a model of charges finds none."""
+        if not self.total_charge:
+            return 0.0
+        if self.charge_key not in atoms.info:
+            warnings.warn(
+                f"the model was trained on total charges and finds no atoms.info[{self.charge_key!r}]; it takes 0",
+                stacklevel=2,
+            )
+        return float(atoms.info.get(self.charge_key, 0.0))
+
+    def __call__(
+        self, structures: Sequence[Structure], stress: bool = True, energies: bool = False
+    ) -> list[dict[str, np.ndarray]]:
+        """What the model gives for each structure, in double precision.
+
+        Parameters
+        ----------
+        structures : evaluated as one batch.
+        stress, energies : whether stress, for what is periodic in three directions, and energies of atoms are wanted.
+
+        Returns
+        -------
+        For each structure `energy`, `energy_short_range`, `energy_long_range` (), `forces` (N,3), `latent` (N,P), of a
+        committee those of the members side by side, `stress` (3,3), `energies` (N,), and of a committee
+        `energy_uncertainty` (), `forces_uncertainty` (N,). eV, eV/Å, eV/Å³.
+        """
+        stress = stress and any(s.pbc.all() for s in structures)
+        batches = {
+            c: Batch.from_data_list([build_graph(s, c) for s in structures]).to(self.device)
+            for c in {m.cutoff for m in self.members}
+        }
+        outputs = [
+            {
+                k: v.detach().cpu().double().numpy()
+                for k, v in m(batches[m.cutoff], stress=stress, energies=energies).items()
+            }
+            for m in self.members
+        ]
+        bounds = np.cumsum([0, *map(len, structures)])
+        return [
+            self._combined([self._part(out, i, start, stop) for out in outputs], structures[i])
+            for i, (start, stop) in enumerate(pairwise(bounds))
+        ]
+
+    def features(self, structures: Sequence[Structure]) -> list[np.ndarray]:
+        """Short-range features (N, n_features) of each structure, of the first member."""
+        member = self.members[0]
+        batch = Batch.from_data_list([build_graph(s, member.cutoff) for s in structures]).to(self.device)
+        found = member.features(batch).detach().cpu().double().numpy()
+        return np.split(found, np.cumsum([len(s) for s in structures])[:-1])
+
+    def ase_results(self, found: Mapping[str, np.ndarray], structure: Structure) -> dict[str, Any]:
+        """What ASE has a name for among what a call gives for one structure.
+
+        `energy`, `free_energy`, `forces`, `stress` in Voigt's order, `energies`; where a model has one latent variable
+        per atom, its charge (e), `charges` (N,), and without periodicity `dipole` (3,) in e·Å about the origin of the
+        positions. The energy is even in the charges: their sign is the model's.
+        """
+        energy = float(found["energy"])
+        results = {"energy": energy, "free_energy": energy, "forces": found["forces"]}
+        if "stress" in found:
+            results["stress"] = full_3x3_to_voigt_6_stress(found["stress"])
+        if "energies" in found:
+            results["energies"] = found["energies"]
+        if self.has_charges:
+            results["charges"] = found["latent"][:, 0]
+            if not structure.pbc.any():
+                results["dipole"] = results["charges"] @ structure.positions
+        return results
+
+    @staticmethod
+    def other_results(found: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """What ASE has no name for among what a call gives for one structure."""
+        named = ("energy", "forces", "stress", "energies")
+        return {name: value if np.ndim(value) else float(value) for name, value in found.items() if name not in named}
+
+    @staticmethod
+    def _part(out: Mapping[str, np.ndarray], i: int, start: int, stop: int) -> dict[str, np.ndarray]:
+        return {name: value[start:stop] if name in PER_ATOM else value[i] for name, value in out.items()}
+
+    @staticmethod
+    def _combined(members: list[dict[str, np.ndarray]], structure: Structure) -> dict[str, np.ndarray]:
+        every = {name: np.stack([m[name] for m in members]) for name in members[0] if name != "latent"}
+        result = {name: values.mean(0) for name, values in every.items()}
+        result["latent"] = np.hstack([m["latent"] for m in members])
+        if not structure.pbc.all():
+            result.pop("stress", None)
+        if len(members) > 1:
+            result["energy_uncertainty"] = np.asarray(energy_uncertainty(every["energy"]))
+            result["forces_uncertainty"] = forces_uncertainty(every["forces"])
+        bad = [name for name in ("energy", "forces") if not np.isfinite(result[name]).all()]
+        if bad:
+            raise InputError(f"{structure.source}: the model gives {' and '.join(bad)} that are not finite")
+        return result

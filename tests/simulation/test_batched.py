@@ -1,0 +1,50 @@
+"""Lists of structures in one call."""
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from structures import graph_of, random_atoms, small_model
+
+import sognet
+from sognet import SOGNetCalculator
+from sognet.errors import InputError
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("n_models", [1, 2])
+def test_predictions_are_those_of_the_calculator(n_models):
+    frames = [random_atoms(n, seed=n, pbc=n % 2 == 0) for n in (9, 4, 12, 6, 5)]
+    models = [small_model(seed=s, n_latent=1) for s in range(n_models)]
+    found = sognet.predict(frames, models, batch_size=2, energies=True)
+    assert len(found) == len(frames)
+    calculator = SOGNetCalculator(models)
+    for i, (atoms, given) in enumerate(zip(found.to_atoms(), frames, strict=True)):
+        calculator.calculate(given, ["energy", "energies"])
+        wanted = calculator.results
+        assert atoms.get_potential_energy() == pytest.approx(wanted["energy"], abs=1e-10) == found.energy[i]
+        np.testing.assert_allclose(found.forces[i], wanted["forces"], atol=1e-10)
+        np.testing.assert_allclose(atoms.get_potential_energies(), wanted["energies"], atol=1e-10)
+        assert np.isfinite(found.stress[i]).all() == given.pbc.all()
+        if given.pbc.all():
+            np.testing.assert_allclose(atoms.get_stress(), wanted["stress"], atol=1e-10)
+        assert set(found.other_results[i]) == set(calculator.other_results)
+        assert ("charges" in found.results[i]) == (n_models == 1)
+    assert frames[0].calc is None
+
+
+@pytest.mark.usefixtures("double")
+def test_descriptors_are_those_of_each_structure():
+    frames = [random_atoms(n, seed=n) for n in (9, 4, 5)]
+    model = small_model()
+    for atoms, features in zip(frames, sognet.descriptors(frames, model, batch_size=2), strict=True):
+        np.testing.assert_allclose(features, model.short_range(graph_of(atoms)).detach().numpy(), atol=1e-12)
+    (one,) = sognet.descriptors(frames[0], model)
+    assert one.shape == (9, model.short_range.n_features)
+
+
+def test_errors_name_the_structure():
+    with pytest.raises(InputError, match="structure 1: the structure has Cu"):
+        sognet.predict([random_atoms(), bulk("Cu")], small_model())
+    empty = sognet.predict([], small_model())
+    assert len(empty) == 0
+    assert empty.stress.shape == (0, 3, 3)

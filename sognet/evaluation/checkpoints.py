@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from os.path import commonpath
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sognet.errors import InputError
@@ -52,23 +51,6 @@ def short_names(checkpoints: Sequence[Path]) -> list[str]:
     while len({p[-1] for p in parts}) == 1 and all(len(p) > 1 for p in parts):
         parts = [p[:-1] for p in parts]
     return ["/".join(p) for p in parts]
-
-
-def chosen_device(name: str) -> torch.device:
-    """Device of a name, or where `auto` the GPU if there is one.
-
-    Raises
-    ------
-    InputError : no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device={name}: not available here ({str(error).splitlines()[0]})") from None
-    return device
 
 
 def _by_number(path: Path) -> list[str | int]:

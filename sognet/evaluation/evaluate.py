@@ -9,9 +9,9 @@ from sognet.analysis.comparison import print_comparison, write_comparison
 from sognet.analysis.model_report import print_summary, report, write_summary
 from sognet.analysis.predictions import predict_splits
 from sognet.analysis.run_data import load_splits, shared_splits, trained_configuration
-from sognet.evaluation.checkpoints import chosen_device, find_checkpoints, short_names
+from sognet.evaluation.checkpoints import find_checkpoints, short_names
 from sognet.model import load_committee, load_model
-from sognet.model.checkpoint import as_dtype
+from sognet.model.checkpoint import as_device, as_dtype
 
 
 def evaluate_checkpoints(config: DictConfig) -> None:
@@ -24,7 +24,7 @@ def evaluate_checkpoints(config: DictConfig) -> None:
     InputError : a checkpoint or the data cannot be used; says why.
     """
     checkpoints = find_checkpoints(config)
-    device, dtype = chosen_device(config.device), as_dtype(config.dtype)
+    device, dtype = as_device(config.device), as_dtype(config.dtype)
     models = (
         load_committee(checkpoints, device, dtype)
         if config.committee

@@ -9,9 +9,9 @@ from sognet.analysis.committee_report import committee_prediction
 from sognet.analysis.predictions import predict
 from sognet.data import Keys, Units, read_structures
 from sognet.errors import InputError
-from sognet.evaluation.checkpoints import chosen_device, find_checkpoints
+from sognet.evaluation.checkpoints import find_checkpoints
 from sognet.model import load_committee, load_model
-from sognet.model.checkpoint import as_dtype
+from sognet.model.checkpoint import as_device, as_dtype
 
 
 def predict_file(config: DictConfig) -> None:
@@ -27,7 +27,7 @@ def predict_file(config: DictConfig) -> None:
     if not config.path:
         raise InputError("sognet predict needs path=<file>")
     checkpoints = find_checkpoints(config)
-    device, dtype = chosen_device(config.device), as_dtype(config.dtype)
+    device, dtype = as_device(config.device), as_dtype(config.dtype)
     if len(checkpoints) > 1:
         models = load_committee(checkpoints, device, dtype)
     else:

@@ -41,15 +41,15 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", dtype: torc
     Parameters
     ----------
     path : checkpoint of a run, or the folder of a run, which stands for its `checkpoints/best.ckpt`.
-    device : where to put the model.
+    device : where to put the model; `auto`: on the GPU if there is one.
     dtype : torch.float32, torch.float64 or their names; by default the one it was trained in.
 
     Raises
     ------
-    InputError : no such file, not a checkpoint of sognet, of another version, or broken; or another dtype.
+    InputError : no such file, not a checkpoint of sognet, of another version, or broken; no such device or dtype.
     """
     with torch.inference_mode(False), torch.no_grad():
-        return _load(checkpoint_of(path), device, as_dtype(dtype))
+        return _load(checkpoint_of(path), as_device(device), as_dtype(dtype))
 
 
 def checkpoint_of(path: str | Path) -> Path:
@@ -80,6 +80,23 @@ def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     if dtype not in known:
         raise InputError(f"dtype must be float32 or float64, got {dtype!r}")
     return known[dtype]
+
+
+def as_device(name: str | int | torch.device) -> torch.device:
+    """Device of a name, checked to be here; of `auto` the GPU if there is one, else the CPU.
+
+    Raises
+    ------
+    InputError : no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device={name}: not available here ({str(error).splitlines()[0]})") from None
+    return device
 
 
 def _load(path: Path, device: str | torch.device, dtype: torch.dtype | None) -> SOGNet:

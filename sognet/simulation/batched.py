@@ -38,7 +38,7 @@ def predict(
     structures: Atoms | Sequence[Atoms],
     model: Models,
     batch_size: int = 16,
-    device: str | torch.device = "cpu",
+    device: str | int | torch.device = "cpu",
     dtype: torch.dtype | str | None = None,
     charge_key: str | None = None,
     energies: bool = False,
@@ -74,7 +74,7 @@ def descriptors(
     structures: Atoms | Sequence[Atoms],
     model: Models,
     batch_size: int = 16,
-    device: str | torch.device = "cpu",
+    device: str | int | torch.device = "cpu",
     dtype: torch.dtype | str | None = None,
 ) -> list[np.ndarray]:
     """Short-range features (N, n_features) of the atoms of each structure, in batches.

@@ -22,7 +22,7 @@ class SOGNetCalculator(Calculator):
     Parameters
     ----------
     model : checkpoint or folder of a run, or a model, which is copied; several of these for a committee.
-    device : where to compute.
+    device : where to compute; `auto`: on the GPU if there is one.
     dtype : torch.float64, torch.float32 or their names; by default that of the checkpoint.
     charge_key : name of the total charge (e) in `atoms.info`; by default as in training.
 
@@ -41,7 +41,7 @@ class SOGNetCalculator(Calculator):
     def __init__(
         self,
         model: Models,
-        device: str | torch.device = "cpu",
+        device: str | int | torch.device = "cpu",
         dtype: torch.dtype | str | None = None,
         charge_key: str | None = None,
     ) -> None:

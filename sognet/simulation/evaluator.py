@@ -16,7 +16,7 @@ from torch_geometric.data import Batch
 from sognet.data import Structure, build_graph
 from sognet.errors import InputError
 from sognet.model import SOGNet, load_model
-from sognet.model.checkpoint import as_dtype
+from sognet.model.checkpoint import as_device, as_dtype
 from sognet.model.committee import check_members, energy_uncertainty, forces_uncertainty
 
 Models = str | Path | SOGNet | Sequence[str | Path | SOGNet]
@@ -34,7 +34,7 @@ class Evaluator:
     Parameters
     ----------
     models : a checkpoint, the folder of a run or a model; several of these for a committee.
-    device : where to compute.
+    device : where to compute; `auto`: on the GPU if there is one.
     dtype : torch.float64, torch.float32 or their names; by default that of the checkpoint.
     charge_key : name of the total charge (e) in `atoms.info`; by default as in training.
 
@@ -46,16 +46,16 @@ class Evaluator:
     def __init__(
         self,
         models: Models,
-        device: str | torch.device = "cpu",
+        device: str | int | torch.device = "cpu",
         dtype: torch.dtype | str | None = None,
         charge_key: str | None = None,
     ) -> None:
         given = [models] if isinstance(models, str | Path | SOGNet) else list(models)
-        self.device = torch.device(device)
+        self.device = as_device(device)
         self.members = [
-            copy.deepcopy(m).to(device=device, dtype=as_dtype(dtype)).eval()
+            copy.deepcopy(m).to(device=self.device, dtype=as_dtype(dtype)).eval()
             if isinstance(m, SOGNet)
-            else load_model(m, device, dtype)
+            else load_model(m, self.device, dtype)
             for m in given
         ]
         for member in self.members:

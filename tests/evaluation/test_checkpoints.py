@@ -3,12 +3,10 @@
 from pathlib import Path
 
 import pytest
-import torch
 from omegaconf import OmegaConf
 
 from sognet.errors import InputError
-from sognet.evaluation.checkpoints import chosen_device, find_checkpoints, short_names
-from sognet.model.checkpoint import as_dtype
+from sognet.evaluation.checkpoints import find_checkpoints, short_names
 
 
 def named(checkpoint) -> list[Path]:
@@ -53,13 +51,3 @@ def test_names_tell_checkpoints_apart(sweep):
     assert short_names([folder / "best.ckpt"]) == ["best"]
     mixed = [folder / "best.ckpt", sweep / "2_seed" / "checkpoints" / "last.ckpt"]
     assert short_names(mixed) == ["0_seed/checkpoints/best", "2_seed/checkpoints/last"]
-
-
-def test_device_and_precision():
-    assert chosen_device("cpu") == torch.device("cpu")
-    assert as_dtype("float64") == torch.float64
-    assert as_dtype(None) is None
-    with pytest.raises(InputError, match="device=toaster"):
-        chosen_device("toaster")
-    with pytest.raises(InputError, match="float16"):
-        as_dtype("float16")

@@ -12,7 +12,7 @@ from structures import graph_of, random_atoms, small_model
 from sognet import SOGNet, load_model
 from sognet.errors import InputError
 from sognet.model import bounded_build
-from sognet.model.checkpoint import model_entry
+from sognet.model.checkpoint import as_device, as_dtype, model_entry
 from sognet.short_range import CACE
 
 
@@ -169,3 +169,13 @@ def test_truncated_and_missing_files_are_refused(model, tmp_path):
         load_model(path)
     with pytest.raises(InputError, match="no such checkpoint"):
         load_model(tmp_path / "none.ckpt")
+
+
+def test_device_and_precision():
+    assert as_device("cpu") == torch.device("cpu")
+    assert as_dtype("float64") == torch.float64
+    assert as_dtype(None) is None
+    with pytest.raises(InputError, match="device=toaster"):
+        as_device("toaster")
+    with pytest.raises(InputError, match="float16"):
+        as_dtype("float16")

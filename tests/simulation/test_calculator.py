@@ -6,9 +6,10 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from ase import units
+from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.calculator import PropertyNotImplementedError, all_properties
+from ase.calculators.fd import calculate_numerical_stress
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.md.verlet import VelocityVerlet
 from structures import graph_of, random_atoms, saved_model, small_model
@@ -179,6 +180,31 @@ def test_atoms_in_one_place_are_named(pbc):
     atoms.positions[7, 0] = np.nan
     with pytest.raises(InputError, match="not finite"):
         SOGNetCalculator(small_model()).get_potential_energy(atoms)
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("cell", [None, [20.0, 20.0, 20.0]])
+def test_atoms_without_neighbours(cell):
+    """One atom, and two beyond each other's reach, alone or among their images."""
+    calculator = SOGNetCalculator(small_model(reference_energies={"Na": -10.0, "Cl": -20.0}))
+    one = Atoms("Na", cell=cell, pbc=cell is not None)
+    energy = calculator.get_potential_energy(one)
+    np.testing.assert_allclose(calculator.get_forces(one), 0.0)
+    two = Atoms("NaNa", positions=[[0, 0, 0], [10.0, 0, 0]], cell=cell, pbc=cell is not None)
+    np.testing.assert_allclose(calculator.get_property("energies", two), energy, atol=0.5)  # far, but long-ranged
+    assert calculator.get_property("energies", two).sum() == pytest.approx(calculator.get_potential_energy(two))
+
+
+@pytest.mark.usefixtures("double")
+def test_stress_is_that_of_finite_strains():
+    atoms = random_atoms()
+    atoms.calc = SOGNetCalculator(small_model())
+    np.testing.assert_allclose(atoms.get_stress(), calculate_numerical_stress(atoms, eps=1e-5), atol=1e-8)
+
+
+def test_a_device_that_is_not_here_is_refused():
+    with pytest.raises(InputError, match="device=gpu: not available here"):
+        SOGNetCalculator(small_model(), device="gpu")
 
 
 def test_copies_and_pickles():

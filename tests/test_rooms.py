@@ -13,6 +13,7 @@ import sognet
 PACKAGE = Path(sognet.__file__).parent
 FLOOR = {
     "errors": -1,
+    "progress": -1,
     **dict.fromkeys(("extras", "interfaces", "targets", "nn"), 0),
     **dict.fromkeys(("long_range", "short_range", "data"), 1),
     "model": 2,

@@ -1,4 +1,4 @@
-"""The report of a committee: the errors of its mean and of its members, its deviations and their calibration."""
+"""The report of a committee: the errors of its mean and of its members, its uncertainty and the calibration of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,7 +17,7 @@ from sognet.model.committee import energy_uncertainty, forces_uncertainty
 
 
 def committee_prediction(members: Sequence[Prediction]) -> Prediction:
-    """Mean and deviation of the members' predictions for one structure.
+    """Mean and uncertainty of the members' predictions for one structure.
 
     The latents of the members are put side by side: the energy is even in them, so that they have no common sign
     whose mean had a meaning.
@@ -41,7 +41,7 @@ def committee_prediction(members: Sequence[Prediction]) -> Prediction:
 def report_committee(members: Mapping[str, Mapping[str, list[Prediction]]], folder: Path) -> dict[str, Any]:
     """Write the report of a committee; return what goes into `summary.json`.
 
-    `predictions.extxyz` gets the mean and the deviations, `errors.md`, `.csv`, `.json` the errors of the mean,
+    `predictions.extxyz` gets the mean and the uncertainty, `errors.md`, `.csv`, `.json` the errors of the mean,
     `comparison.md`, `.csv`, `.json` those of each member as well, `figures/` parity and calibration. The summary has
     the errors of the mean per split and for `all`, `calibration` by split for energy and forces, and `members`.
 

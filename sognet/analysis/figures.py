@@ -88,9 +88,9 @@ def _log_grid(low: float, high: float) -> torch.Tensor:
 
 
 def calibration_figure(predictions: Mapping[str, Sequence[Prediction]]) -> Figure:
-    """Root mean square error against deviation of a committee, in bins, over the single structures and atoms, by split.
+    """Root mean square error against uncertainty of a committee, in bins, over single structures and atoms, by split.
 
-    On the diagonal the deviation is as large as the error; the dashed line is the scale factor of the last split.
+    On the diagonal the uncertainty is as large as the error; the dashed line is the scale factor of the last split.
     """
     figure = Figure(figsize=(8.5, 4.2), layout="constrained")
     panels = figure.subplots(1, 2)
@@ -98,19 +98,19 @@ def calibration_figure(predictions: Mapping[str, Sequence[Prediction]]) -> Figur
         panels, (energy_pairs, force_pairs), ("energy / meV per atom", "force / meV Å$^{-1}$"), strict=True
     ):
         found = {split: pairs(members) for split, members in predictions.items()}
-        for split, (deviation, error) in found.items():
+        for split, (uncertainty, error) in found.items():
             _scatter(
-                axes, np.stack([deviation, error], 1)[(deviation > 0) & (error > 0)], split, alpha=0.15, label=None
+                axes, np.stack([uncertainty, error], 1)[(uncertainty > 0) & (error > 0)], split, alpha=0.15, label=None
             )
-        for split, (deviation, error) in found.items():
+        for split, (uncertainty, error) in found.items():
             color = COLORS.get(split)
-            axes.plot(*_positive(binned(deviation, error)).T, "o", color=color, markeredgecolor="k", label=split)
-            scaled = calibration(deviation, error)
-        axes.set(xscale="log", yscale="log", xlabel=f"deviation of the {unit}", ylabel=f"error of the {unit}")
+            axes.plot(*_positive(binned(uncertainty, error)).T, "o", color=color, markeredgecolor="k", label=split)
+            scaled = calibration(uncertainty, error)
+        axes.set(xscale="log", yscale="log", xlabel=f"uncertainty of the {unit}", ylabel=f"error of the {unit}")
         axes.autoscale(False)
         axes.axline((1, 1), (10, 10), color="k", lw=0.8, zorder=0)
         if scaled is not None and scaled.scale > 0:
-            line = {"color": color, "ls": "--", "lw": 0.8, "label": f"{scaled.scale:.2g} × deviation"}
+            line = {"color": color, "ls": "--", "lw": 0.8, "label": f"{scaled.scale:.2g} × uncertainty"}
             axes.axline((1, scaled.scale), (10, 10 * scaled.scale), **line)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, loc="upper left")

@@ -11,7 +11,6 @@ import numpy as np
 from ase import Atoms
 from ase.io import write
 from ase.spacegroup import Spacegroup
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch_geometric.data import Batch
@@ -21,6 +20,7 @@ from sognet.data.splits import Splits
 from sognet.data.structure import Structure
 from sognet.errors import InputError
 from sognet.model import SOGNet
+from sognet.progress import tracked
 
 REFERENCE = ("energy", "free_energy", "energies", "forces", "stress", "stresses")
 """Results of the reference calculation that would pass for predicted ones if they kept their names."""
@@ -114,7 +114,7 @@ def predict(
     device = next(model.parameters()).device
     dataset = GraphDataset(structures, model.cutoff)
     loader = DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=Batch.from_data_list)
-    for batch in track(loader, description="evaluating", disable=not progress, transient=True):
+    for batch in tracked(loader, "evaluating") if progress else loader:
         yield from batch_predictions(model(batch.to(device), stress=stress), batch, structures)
     model.train(was_training)
 

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import hydra
-from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
 from sognet import __version__
 from sognet.cli.completion import bash_script
 from sognet.cli.configuration import CONFIGURATION, nearest, page
+from sognet.cli.endings import INTERRUPTED, clear_ending
+from sognet.cli.quoting import quote_arguments
 from sognet.errors import InputError
 from sognet.extras import require
 from sognet.training.environment import keep_freed_memory, quieten
@@ -138,7 +139,10 @@ def main() -> None:
     if command not in COMMANDS:
         names = ", ".join((*COMMANDS, *OTHER_COMMANDS))
         sys.exit(f"sognet has no command {command!r}; there are {names} (see sognet --help)")
-    sys.argv = [sys.argv[0], *sys.argv[2:]]
+    try:
+        sys.argv = [sys.argv[0], *quote_arguments(sys.argv[2:])]
+    except InputError as error:
+        sys.exit(f"error: {error}")
     sys.argv += [f"hydra.run.dir={a.removeprefix('resume=')}" for a in sys.argv if a.startswith("resume=")]
 
     composed = False
@@ -150,13 +154,14 @@ def main() -> None:
         composed = True
         quieten()
         keep_freed_memory()
-        try:
+        with clear_ending(config):
             return run_member(COMMANDS[command], config) if in_sweep() else COMMANDS[command](config)
-        except InputError as error:
-            raise CompactHydraException(f"\nerror: {error}") from error
 
     try:
         hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name=command.replace(" ", "_"))(task)()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except SystemExit as stop:
         if stop.code and not composed:
             for name, meant in nearest(sys.argv[1:]).items():

@@ -12,7 +12,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from sognet.errors import InputError
+from sognet.cli.endings import reason
 from sognet.evaluation.runs import print_runs
 from sognet.training.distributed.processes import global_rank
 
@@ -33,8 +33,9 @@ def run_member(task: Callable[[DictConfig], float | None], config: DictConfig) -
         return task(config)
     except Exception as error:
         folder = Path(HydraConfig.get().runtime.output_dir)
-        message = str(error).strip() or type(error).__name__
-        where = "" if isinstance(error, InputError) else traceback.format_exc()
+        known = reason(error)
+        message = known or str(error).strip() or type(error).__name__
+        where = "" if known else traceback.format_exc()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FAILED).write_text(f"{message}\n{where}")
         logger.error("%s failed, the sweep goes on: %s", folder.name, message.splitlines()[0])

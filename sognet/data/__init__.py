@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sognet.data.datasets import (
         DATA_SETS,
-        by_hand,
         dimers,
         dipeptides,
         electrolyte,
         from_files,
+        from_manual_download,
         kf_water,
+        manual_download_sets,
         mixture,
-        sets_by_hand,
         stream,
         water,
     )
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "sognet.data.datasets": (
-        "DATA_SETS by_hand dimers dipeptides electrolyte from_files kf_water mixture sets_by_hand stream water"
+        "DATA_SETS dimers dipeptides electrolyte from_files from_manual_download kf_water manual_download_sets mixture "
+        "stream water"
     ),
     "sognet.data.graph": "build_graph",
     "sognet.data.io.readers": "iter_structures read_structures",
@@ -52,17 +53,17 @@ __all__ = [
     "StructureDataModule",
     "Units",
     "build_graph",
-    "by_hand",
     "cached_statistics",
     "dimers",
     "dipeptides",
     "electrolyte",
     "from_files",
+    "from_manual_download",
     "iter_structures",
     "kf_water",
+    "manual_download_sets",
     "mixture",
     "read_structures",
-    "sets_by_hand",
     "statistics",
     "stream",
     "water",

@@ -18,7 +18,7 @@ def predict_file(config: DictConfig) -> None:
     """Predict every structure of `path`, in its order, and write `predictions.extxyz`.
 
     Several checkpoints are a committee. Energy and its short- and long-range part, forces, stress of what is periodic
-    in three directions, latents and a committee's deviations are added to what the file has per structure and atom.
+    in three directions, latents and a committee's uncertainties are added to what the file has per structure and atom.
 
     Raises
     ------

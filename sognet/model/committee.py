@@ -1,6 +1,6 @@
-"""Committees: models trained from different seeds, whose deviation from their mean says how far to trust it.
+"""Committees: models trained from different seeds, whose disagreement is the uncertainty of their mean.
 
-With M members whose predictions are y_1 … y_M the committee predicts their mean ȳ, and the deviation is the sample
+With M members whose predictions are y_1 … y_M the committee predicts their mean ȳ, and its uncertainty is the sample
 standard deviation σ = √[Σ_m (y_m − ȳ)²/(M − 1)] (G. Imbalzano et al., J. Chem. Phys. 154, 074102 (2021)).
 """
 
@@ -45,12 +45,12 @@ def check_members(members: Sequence[SOGNet], names: Sequence[str]) -> None:
 
 
 def energy_uncertainty(energies: np.ndarray) -> np.ndarray:
-    """Deviation of the members' energies (M, ...) -> (...), in their unit."""
+    """Uncertainty of the mean of the members' energies (M, ...) -> (...), in their unit."""
     return np.std(energies, axis=0, ddof=1)
 
 
 def forces_uncertainty(forces: np.ndarray) -> np.ndarray:
-    """Deviation of the members' forces on each atom (M, N, 3) -> (N,), in their unit.
+    """Uncertainty of the mean of the members' forces on each atom (M, N, 3) -> (N,), in their unit.
 
     The root mean square over the three components, σ_i = √(⅓ Σ_α σ_iα²), so that it compares with force errors per
     component. The model deviation of Y. Zhang et al. (DP-GEN), Comput. Phys. Commun. 253, 107206 (2020), is

@@ -32,10 +32,10 @@ class SOGNet(nn.Module):
     energy_scale : eV; E_SR is this times the energy network and q its square root times the latent network, so that
         the networks' outputs are of order one whatever the strength of the interaction. A good choice is the root
         mean square force times 1 Å.
-    standardize : shift and scale the features to zero mean and unit deviation over the atoms given to
+    standardize : shift and scale the features to zero mean and unit standard deviation over the atoms given to
         `set_standardization`.
-    feature_scale : deviation of standardized features instead; None: one over their number, with which the first
-        steps of Adam, which move every weight by the learning rate, change an energy by no more than that.
+    feature_scale : standard deviation of standardized features instead; None: one over their number, with which the
+        first steps of Adam, which move every weight by the learning rate, change an energy by no more than that.
 
     Raises
     ------
@@ -78,7 +78,8 @@ class SOGNet(nn.Module):
         self.standardize = standardize
         self.feature_scale = feature_scale
         self.register_buffer("feature_mean", torch.zeros(short_range.n_features if standardize else 0))
-        self.register_buffer("feature_deviation", torch.ones(short_range.n_features if standardize else 0))
+        self.register_buffer("feature_std", torch.ones(short_range.n_features if standardize else 0))
+        self.register_load_state_dict_pre_hook(_rename_old_buffers)
         n_features = short_range.n_features + int(total_charge)
         self.energy_head = Readout(n_features, energy_hidden, 1, activation, True, bypass, residual)
         self.latent_head: nn.Module | None = None
@@ -107,15 +108,15 @@ class SOGNet(nn.Module):
 
     @torch.no_grad()
     def set_standardization(self, graph: Data) -> None:
-        """Take mean and deviation of the features from the atoms of a graph, once, before training.
+        """Take mean and standard deviation of the features from the atoms of a graph, once, before training.
 
         Features that hardly vary are scaled as if they varied by a hundredth of the most variable one.
         """
-        deviation, mean = torch.std_mean(self.short_range(self._in_own_precision(graph)), dim=0, correction=0)
-        floor = 0.01 * deviation.max()
+        spread, mean = torch.std_mean(self.short_range(self._in_own_precision(graph)), dim=0, correction=0)
+        floor = 0.01 * spread.max()
         self.feature_mean.copy_(mean)
         scale = self.feature_scale or 1 / len(mean)
-        self.feature_deviation.copy_((deviation + (floor if floor > 0 else 1.0)) / scale)
+        self.feature_std.copy_((spread + (floor if floor > 0 else 1.0)) / scale)
 
     @torch.no_grad()
     def start_latents(self, graph: Data, charges: Mapping[str, float]) -> None:
@@ -212,7 +213,7 @@ class SOGNet(nn.Module):
         """What both networks get, (N, n_features)."""
         features = self.short_range(graph)
         if self.standardize:
-            features = (features - self.feature_mean) / self.feature_deviation
+            features = (features - self.feature_mean) / self.feature_std
         if self.total_charge:
             charge = graph.charge.to(features.dtype).reshape(-1, 1)
             features = torch.cat([features, charge.index_select(0, batch)], dim=1)
@@ -256,6 +257,12 @@ class SOGNet(nn.Module):
         totals = energies.new_zeros(len(long_range)).index_add(0, batch, shares)
         left = (long_range.detach().double() - totals) / batch.bincount(minlength=len(totals))
         return energies + shares + left.index_select(0, batch)
+
+
+def _rename_old_buffers(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: object) -> None:
+    """Read the weights of versions up to 0.1.0."""
+    if (old := f"{prefix}feature_deviation") in state:
+        state[f"{prefix}feature_std"] = state.pop(old)
 
 
 def _deform(graph: Data, strain: Tensor, batch: Tensor) -> None:

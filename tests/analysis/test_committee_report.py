@@ -1,4 +1,4 @@
-"""A committee's mean, deviation and report against its members one by one."""
+"""A committee's mean, uncertainty and report against its members one by one."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ def predictions():
     return {name: predict_splits(m, splits, batch_size=3, stress=True) for name, m in members.items()}
 
 
-def test_mean_and_deviation_are_those_of_the_members(predictions):
+def test_mean_and_uncertainty_are_those_of_the_members(predictions):
     for split in ("train", "test"):
         for same in zip(*(p[split] for p in predictions.values()), strict=True):
             mean = committee_prediction(same)

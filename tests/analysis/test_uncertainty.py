@@ -1,4 +1,4 @@
-"""Calibration of deviations whose relation to the error is known."""
+"""Calibration of uncertainties whose relation to the error is known."""
 
 import numpy as np
 import pytest
@@ -15,20 +15,20 @@ SCALE = 2.5
 
 @pytest.fixture
 def gaussian():
-    """Deviations over a decade and errors that are Gaussian and 2.5 times as wide."""
+    """Uncertainties over a decade and errors that are Gaussian and 2.5 times as wide."""
     rng = np.random.default_rng(0)
-    deviation = 10 ** rng.uniform(-1, 0, 20_000)
-    return deviation, SCALE * deviation * rng.normal(size=20_000)
+    uncertainty = 10 ** rng.uniform(-1, 0, 20_000)
+    return uncertainty, SCALE * uncertainty * rng.normal(size=20_000)
 
 
 def committee_of(n_structures: int, scale: float) -> list[Prediction]:
-    """Predictions of twelve atoms with errors `scale` times as wide as the deviations."""
+    """Predictions of twelve atoms with errors `scale` times as wide as the uncertainties."""
     rng = np.random.default_rng(1)
     predictions = []
     for number in range(n_structures):
         structure = Structure.from_atoms(labelled_atoms(12, seed=number), Keys(), "test")
         wide = 10 ** rng.uniform(-1, 0)
-        deviations = wide * 10 ** rng.uniform(-0.5, 0.5, 12)
+        uncertainties = wide * 10 ** rng.uniform(-0.5, 0.5, 12)
         predictions.append(
             Prediction(
                 structure=structure,
@@ -36,30 +36,30 @@ def committee_of(n_structures: int, scale: float) -> list[Prediction]:
                 energy_short_range=0.0,
                 energy_long_range=0.0,
                 latent=np.zeros((12, 0)),
-                forces=structure.forces + scale * deviations[:, None] * rng.normal(size=(12, 3)),
+                forces=structure.forces + scale * uncertainties[:, None] * rng.normal(size=(12, 3)),
                 energy_uncertainty=wide,
-                forces_uncertainty=deviations,
+                forces_uncertainty=uncertainties,
             )
         )
     return predictions
 
 
 def test_scale_and_correlation_of_gaussian_errors(gaussian):
-    deviation, error = gaussian
-    found = calibration(deviation, np.abs(error))
+    uncertainty, error = gaussian
+    found = calibration(uncertainty, np.abs(error))
     assert found.scale == pytest.approx(SCALE, rel=0.02)
     mean = np.sqrt(2 / np.pi)  # of |z|
-    expected = mean * deviation.std() / np.sqrt(np.square(deviation).mean() - (mean * deviation.mean()) ** 2)
+    expected = mean * uncertainty.std() / np.sqrt(np.square(uncertainty).mean() - (mean * uncertainty.mean()) ** 2)
     assert found.correlation == pytest.approx(expected, abs=0.015)
-    assert found.rank_correlation == pytest.approx(spearmanr(deviation, np.abs(error)).statistic)
-    assert found.rms_error == pytest.approx(SCALE * found.rms_deviation, rel=0.03)
+    assert found.rank_correlation == pytest.approx(spearmanr(uncertainty, np.abs(error)).statistic)
+    assert found.rms_error == pytest.approx(SCALE * found.rms_uncertainty, rel=0.03)
 
 
 def test_likelihoods_are_those_of_gaussians(gaussian):
-    deviation, error = gaussian
-    found = calibration(deviation, np.abs(error))
-    assert found.negative_log_likelihood == pytest.approx(-norm.logpdf(error, scale=deviation).mean())
-    scaled = [-norm.logpdf(error, scale=a * found.scale * deviation).mean() for a in (0.98, 1.0, 1.02)]
+    uncertainty, error = gaussian
+    found = calibration(uncertainty, np.abs(error))
+    assert found.negative_log_likelihood == pytest.approx(-norm.logpdf(error, scale=uncertainty).mean())
+    scaled = [-norm.logpdf(error, scale=a * found.scale * uncertainty).mean() for a in (0.98, 1.0, 1.02)]
     assert found.scaled_negative_log_likelihood == pytest.approx(scaled[1])
     assert scaled[1] == min(scaled)
 
@@ -70,8 +70,8 @@ def test_force_errors_count_by_component():
     assert found.n == 800 * 12
     assert found.scale == pytest.approx(SCALE, rel=0.02)
     errors = 1e3 * np.concatenate([p.forces - p.structure.forces for p in predictions])
-    deviations = 1e3 * np.concatenate([p.forces_uncertainty for p in predictions])
-    expected = -norm.logpdf(errors, scale=deviations[:, None]).mean()
+    uncertainties = 1e3 * np.concatenate([p.forces_uncertainty for p in predictions])
+    expected = -norm.logpdf(errors, scale=uncertainties[:, None]).mean()
     assert found.negative_log_likelihood == pytest.approx(expected)
 
 
@@ -79,19 +79,19 @@ def test_energies_count_per_atom():
     predictions = committee_of(800, SCALE)
     found = calibration(*energy_pairs(predictions))
     assert found.scale == pytest.approx(SCALE, rel=0.1)
-    assert found.rms_deviation == pytest.approx(
+    assert found.rms_uncertainty == pytest.approx(
         1e3 * np.sqrt(np.mean([p.energy_uncertainty**2 for p in predictions])) / 12
     )
 
 
 def test_bins_hold_equally_many_points_and_lie_on_the_line(gaussian):
-    deviation, error = gaussian
-    points = binned(deviation, np.abs(error))
+    uncertainty, error = gaussian
+    points = binned(uncertainty, np.abs(error))
     assert points.shape == (20, 2)
     assert (np.diff(points[:, 0]) > 0).all()
     np.testing.assert_allclose(points[:, 1] / points[:, 0], SCALE, rtol=0.1)
-    assert np.square(points).mean(0) == pytest.approx([np.square(deviation).mean(), np.square(error).mean()])
-    assert len(binned(deviation[:35], error[:35])) == 3
+    assert np.square(points).mean(0) == pytest.approx([np.square(uncertainty).mean(), np.square(error).mean()])
+    assert len(binned(uncertainty[:35], error[:35])) == 3
 
 
 def test_members_that_agree_are_left_out():
@@ -111,7 +111,7 @@ def test_figure_shows_the_bins_and_the_scale():
         for split, members in predictions.items():
             np.testing.assert_allclose(lines[split].get_xydata(), binned(*pairs(members)))
         scale = calibration(*pairs(predictions["test"])).scale
-        assert f"{scale:.2g} × deviation" in lines
+        assert f"{scale:.2g} × uncertainty" in lines
         assert axes.get_xscale() == axes.get_yscale() == "log"
 
 

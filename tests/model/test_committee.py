@@ -1,4 +1,4 @@
-"""Members of a committee and their deviation."""
+"""Members of a committee and their uncertainty."""
 
 import numpy as np
 import pytest
@@ -10,17 +10,17 @@ from sognet.model import load_committee
 from sognet.model.committee import energy_uncertainty, forces_uncertainty
 
 
-def test_deviation_is_the_sample_standard_deviation():
+def test_uncertainty_is_the_sample_standard_deviation():
     energies = np.array([[1.0, 5.0], [2.0, 5.0], [6.0, 5.0]])
     np.testing.assert_allclose(energy_uncertainty(energies), [np.sqrt((4 + 1 + 9) / 2), 0.0])
 
 
-def test_deviation_of_forces_estimates_the_width_of_a_component():
+def test_uncertainty_of_forces_estimates_the_width_of_a_component():
     forces = 0.3 * np.random.default_rng(0).normal(size=(8, 20_000, 3))
     assert np.sqrt(np.square(forces_uncertainty(forces)).mean()) == pytest.approx(0.3, rel=0.01)
 
 
-def test_deviation_of_forces_turns_with_the_structure():
+def test_uncertainty_of_forces_turns_with_the_structure():
     forces = np.random.default_rng(0).normal(size=(4, 10, 3))
     rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
     np.testing.assert_allclose(forces_uncertainty(forces @ rotation), forces_uncertainty(forces))

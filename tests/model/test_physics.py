@@ -201,7 +201,7 @@ def test_standardized_features_have_the_promised_deviation(scale, expected):
     model = small_model(standardize=True, feature_scale=scale)
     graph = batch_of(*(random_atoms(seed=n) for n in range(3)))
     model.set_standardization(graph)
-    features = (model.short_range(graph) - model.feature_mean) / model.feature_deviation
+    features = (model.short_range(graph) - model.feature_mean) / model.feature_std
     largest = features.std(0, correction=0).max().item()  # the others are held down by a floor
     assert largest == pytest.approx(expected or 1 / model.short_range.n_features, rel=0.02)
 

@@ -40,7 +40,7 @@ def test_unknown_element_is_refused():
 
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("pbc", [True, False])
-def test_committee_gives_the_mean_and_the_deviation_of_its_members(pbc, tmp_path):
+def test_committee_gives_the_mean_and_the_uncertainty_of_its_members(pbc, tmp_path):
     atoms = random_atoms(pbc=pbc)
     members = [small_model(seed=1), small_model(seed=2, cutoff=5.0), saved_model(tmp_path / "a.ckpt", seed=3)]
     alone = []
@@ -59,7 +59,7 @@ def test_committee_gives_the_mean_and_the_deviation_of_its_members(pbc, tmp_path
         np.testing.assert_allclose(atoms.get_stress(), np.mean(stresses, axis=0), atol=1e-12)
 
 
-def test_a_single_model_has_no_deviation():
+def test_a_single_model_has_no_uncertainty():
     atoms = random_atoms()
     atoms.calc = SOGNetCalculator([small_model()])
     atoms.get_potential_energy()

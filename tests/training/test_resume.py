@@ -67,6 +67,14 @@ def test_a_run_told_to_stop_saves_within_the_epoch_and_goes_on_from_there(data, 
 
 
 @pytest.mark.slow
+def test_ctrl_c_saves_between_two_steps(data, whole, tmp_path):
+    config = tiny_run(tmp_path / "run", data, *AVERAGED)
+    assert train_in_process(config, call=50, send=signal.SIGINT) == 128 + signal.SIGINT
+    assert train_in_process(config) == 0
+    assert_same(whole, tmp_path / "run")
+
+
+@pytest.mark.slow
 def test_slurm_gets_a_job_back_that_continues_its_run(data, whole, tmp_path):
     scontrol = tmp_path / "bin" / "scontrol"
     scontrol.parent.mkdir()

@@ -53,7 +53,7 @@ def fetch(name: str, root: str | Path | None = None, rows: Mapping[str, Mapping[
                 raise InputError(f"{path}: not the published file (SHA-256 differs); delete it to download it again")
             return path
     target = folder / name
-    by_hand = f"Fetch {row['url']} by hand and put it at {target}, or set paths.data or SOGNET_DATA to a folder with it"
+    advice = f"Fetch {row['url']} by hand and put it at {target}, or set paths.data or SOGNET_DATA to a folder with it"
     with made_once(target) as partial:
         if partial:
             cite = f", cite {CITATIONS[row['dataset']]}" if row.get("dataset") in CITATIONS else ""
@@ -67,5 +67,5 @@ def fetch(name: str, root: str | Path | None = None, rows: Mapping[str, Mapping[
                     progressbar=False,
                 )
             except Exception as error:  # network, disk and checksum errors of several libraries
-                raise InputError(f"{name} could not be downloaded ({error}). {by_hand}") from error
+                raise InputError(f"{name} could not be downloaded ({error}). {advice}") from error
     return target

@@ -16,12 +16,12 @@ ROWS = Path(__file__).with_name("manual_download.json")
 
 
 @cache
-def sets_by_hand() -> dict[str, dict[str, Any]]:
+def manual_download_sets() -> dict[str, dict[str, Any]]:
     """Title, citation, page, copy (an address of the files, where one is known), license and files by name."""
     return json.loads(ROWS.read_text())
 
 
-def by_hand(
+def from_manual_download(
     name: str | None,
     val_fraction: float = 0.1,
     test_fraction: float = 0.1,
@@ -35,7 +35,7 @@ def by_hand(
 
     Parameters
     ----------
-    name : one of sets_by_hand; the files are looked for in the folder of this name.
+    name : one of manual_download_sets; the files are looked for in the folder of this name.
     val_fraction, test_fraction, seed : of the random split.
     energy_key, forces_key, charge_key : as in from_files; the copies that are known hold eV and eV/Å.
     root : folder of data sets (`paths.data`); by default the user's cache. SOGNET_DATA is a further place.
@@ -44,7 +44,7 @@ def by_hand(
     ------
     InputError : no such set, or a file is not there: says where to get it, what to cite and where to put it.
     """
-    known = sets_by_hand()
+    known = manual_download_sets()
     if name not in known:
         raise InputError(f"dataset.name must be one of {', '.join(known)}, got {name!r}")
     row = known[name]

@@ -1,6 +1,7 @@
 """DataModule: structures -> plan of an epoch -> graphs, built in worker processes -> batches, shared out over ranks."""
 
 import os
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -189,9 +190,15 @@ class StructureDataModule(lightning.LightningDataModule):
             sampler=plan,
             num_workers=workers,
             persistent_workers=workers > 0,
+            worker_init_fn=_ignore_interrupts,
             collate_fn=_as_it_is,
             pin_memory=device == "cuda" and torch.cuda.is_available(),
         )
+
+
+def _ignore_interrupts(_: int) -> None:
+    """Leave Ctrl-C to the training, which may still need a batch to save between two steps."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _as_it_is(batch: object) -> object:

@@ -15,12 +15,13 @@ from lightning.pytorch.callbacks import Checkpoint
 
 logger = logging.getLogger(__name__)
 
-STOPPED = {s: 128 + s for s in (signal.SIGTERM, signal.SIGUSR1)}
+STOPPED = {s: 128 + s for s in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
 """Exit codes of a run that saved and ended because of a signal, as a shell reports signals."""
 
 
 class PreemptionCheckpoint(Checkpoint):
-    """On SIGTERM or SIGUSR1 saves after the step in progress, on all ranks the same, and exits with 128 + the signal.
+    """On Ctrl-C, SIGTERM or SIGUSR1 saves after the step in progress, on all ranks the same, and exits with 128 + the
+    signal. A second Ctrl-C exits at once.
 
     SIGUSR1 is what `sbatch --signal=SIGUSR1@120` sends before the time is up: the job is then put back into the
     queue and continues in its run folder. Lightning's own handlers save from within the signal handler, in the middle
@@ -35,9 +36,11 @@ class PreemptionCheckpoint(Checkpoint):
         self.path = Path(path)
         self.signal: signal.Signals | None = None
         self.steps_before_batch = 0
+        self.speaks = False
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Listen; the trainer restores the earlier handlers when it ends."""
+        self.speaks = trainer.is_global_zero
         if threading.current_thread() is threading.main_thread():
             for number in STOPPED:
                 signal.signal(number, self._note)
@@ -60,7 +63,11 @@ class PreemptionCheckpoint(Checkpoint):
         self._stop_if_told(trainer)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.signal == signal.SIGINT == number:
+            raise SystemExit(STOPPED[signal.SIGINT])
         self.signal = signal.Signals(number)
+        if number == signal.SIGINT and self.speaks:
+            print("\ninterrupted: saving after this step; Ctrl-C again ends at once", flush=True)
 
     def _stop_if_told(self, trainer: lightning.Trainer) -> None:
         if not trainer.strategy.reduce_boolean_decision(self.signal is not None, all=False):

@@ -1,9 +1,11 @@
 """A rank above 0 of a distributed run: `python -m sognet.training.distributed.worker <run folder>/config.yaml`."""
 
+import signal
 import sys
 
 from omegaconf import OmegaConf
 
+from sognet.training.callbacks.preemption import STOPPED
 from sognet.training.distributed.processes import end_with_parent
 from sognet.training.environment import keep_freed_memory, quieten
 from sognet.training.run import train
@@ -12,4 +14,7 @@ if __name__ == "__main__":
     end_with_parent()
     quieten()
     keep_freed_memory()
-    train(OmegaConf.load(sys.argv[1]))
+    try:
+        train(OmegaConf.load(sys.argv[1]))
+    except KeyboardInterrupt:
+        sys.exit(STOPPED[signal.SIGINT])

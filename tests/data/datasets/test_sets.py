@@ -11,7 +11,7 @@ from ase.calculators.lj import LennardJones
 from ase.io import write
 from structures import labelled_atoms
 
-from sognet.data import by_hand, dimers, dipeptides, electrolyte, sets_by_hand, water
+from sognet.data import dimers, dipeptides, electrolyte, from_manual_download, manual_download_sets, water
 from sognet.data.datasets.generators.ions import COULOMB_CONSTANT, PERMITTIVITY, IonCalculator, sample
 from sognet.errors import InputError
 
@@ -101,26 +101,26 @@ def test_an_interrupted_sampling_leaves_nothing(tmp_path, monkeypatch):
     assert list((tmp_path / "electrolyte").glob("*xyz*[!k]")) == []
 
 
-@pytest.mark.parametrize("name", sets_by_hand())
+@pytest.mark.parametrize("name", manual_download_sets())
 def test_a_set_to_be_fetched_says_from_where_and_whereto(tmp_path, monkeypatch, name):
     monkeypatch.delenv("SOGNET_DATA", raising=False)
-    row = sets_by_hand()[name]
+    row = manual_download_sets()[name]
     with pytest.raises(InputError) as caught:
-        by_hand(name, root=tmp_path)
+        from_manual_download(name, root=tmp_path)
     said = str(caught.value)
     for expected in (row["page"], str(tmp_path / name), *row["files"], row["citation"], "Licence"):
         assert expected in said
     for i, file in enumerate(row["files"]):
         (tmp_path / name).mkdir(exist_ok=True)
         write(tmp_path / name / file, [labelled_atoms(seed=10 * i + j) for j in range(10)], format="extxyz")
-    splits = by_hand(name, root=tmp_path)
+    splits = from_manual_download(name, root=tmp_path)
     assert splits.name == name
     assert sum(len(s) for _, s in splits) == 10 * len(row["files"])
 
 
 def test_unknown_set_to_be_fetched_is_refused():
     with pytest.raises(InputError, match="molten_nacl"):
-        by_hand("molten")
+        from_manual_download("molten")
 
 
 def test_ions_feel_coulomb_and_lennard_jones_forces():

@@ -1,0 +1,67 @@
+"""How a command ends where it does not end well: a line that says what to do, and an exit code."""
+
+import os
+import shlex
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig
+
+from sognet.errors import InputError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells report it."""
+
+STOPPED = {INTERRUPTED: "interrupted", 128 + signal.SIGTERM: "told to stop", 128 + signal.SIGUSR1: "told to stop"}
+"""Exit codes of runs that saved and ended because of a signal, and what happened."""
+
+
+@contextmanager
+def clear_ending(config: DictConfig) -> Iterator[None]:
+    """Run a command; what ends it is said in a line, with the remedy. HYDRA_FULL_ERROR=1 keeps tracebacks."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say_how_to_continue(config, INTERRUPTED)
+        sys.exit(INTERRUPTED)
+    except SystemExit as stop:
+        if stop.code in STOPPED:
+            say_how_to_continue(config, stop.code)
+        raise
+    except Exception as error:
+        message = reason(error)
+        if message is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"\nerror: {message}", file=sys.stderr)
+        sys.exit(1)
+
+
+def reason(error: BaseException) -> str | None:
+    """What is wrong with the input, or with what a part of the configuration calls; None where neither is to blame."""
+    key = ""
+    while not isinstance(error, InputError):
+        if isinstance(error, InstantiationException):
+            key = str(error).rpartition("full_key: ")[2].strip() if "full_key: " in str(error) else key
+        elif key:
+            frames = traceback.extract_tb(error.__traceback__)
+            where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+            return f"{key}: {type(error).__name__}: {error}{where}; HYDRA_FULL_ERROR=1 shows the way there"
+        if error.__cause__ is None:
+            return f"{key}: {error}" if key else None
+        error = error.__cause__
+    return str(error)
+
+
+def say_how_to_continue(config: DictConfig, code: int) -> None:
+    """Print with which command an interrupted run goes on."""
+    run = config.get("resume") or config.get("folder")
+    folder = Path(str(run)).absolute() if run else None
+    if folder is not None and any(folder.rglob("checkpoints/last.ckpt")):
+        print(f"{STOPPED[code]}; continue with sognet train {shlex.quote(f'resume={folder}')}", file=sys.stderr)
+    else:
+        print(f"{STOPPED[code]}", file=sys.stderr)

@@ -1,0 +1,73 @@
+"""What training and evaluation print where there is no terminal."""
+
+import re
+
+import lightning
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from sognet.progress import duration, tracked
+from sognet.training.callbacks.progress import ProgressLines, progress_display
+
+
+class Line(lightning.LightningModule):
+    """Fits a number."""
+
+    def __init__(self):
+        super().__init__()
+        self.parameter = torch.nn.Parameter(torch.zeros(()))
+
+    def training_step(self, batch, batch_idx):
+        self.log("F meV/Å", 1400.0, prog_bar=True, logger=False)
+        return (self.parameter - batch).square().mean()
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val/force_rmse", 0.123456)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def lines(capsys, every, **settings):
+    loader = DataLoader(torch.ones(4), batch_size=2)
+    trainer = lightning.Trainer(
+        accelerator="cpu", callbacks=[ProgressLines(every)], logger=False, enable_checkpointing=False,
+        enable_model_summary=False, num_sanity_val_steps=0, **settings,
+    )  # fmt: skip
+    trainer.fit(Line(), loader, loader)
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
+@pytest.mark.filterwarnings("ignore:.*Total length of.*")
+def test_lines_say_epoch_errors_and_the_time_left(capsys):
+    printed = lines(capsys, 0.0, max_epochs=2)
+    pattern = r"\d\d:\d\d:\d\d epoch 2 of 2, step 4: F 1400 meV/Å; validation F 0.123 meV/Å; \d+ s, about 0 s left"
+    assert any(re.fullmatch(pattern, line) for line in printed), printed
+    assert printed[-1].startswith("training ends: epoch 2 of 2, step 4")
+    assert len(lines(capsys, 30.0, max_steps=3)) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
+def test_the_time_left_is_that_of_the_budget_that_ends_first(capsys):
+    printed = lines(capsys, 0.0, max_epochs=-1, max_time="00:00:00:01")
+    assert any("about 1 s left" in line for line in printed)
+    assert "of" not in printed[0].split(":")[2]
+
+
+def test_there_is_no_terminal_in_a_test():
+    assert isinstance(progress_display(), ProgressLines)
+
+
+def test_long_loops_print_lines(capsys):
+    assert list(tracked([1, 2, 3], "reading", every=0.0)) == [1, 2, 3]
+    assert capsys.readouterr().out.splitlines()[-1].startswith("reading: 2 of 3, about 0 s left")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(45, "45 s"), (720, "12 min"), (12_000, "3 h 20 min"), (187_300, "2 d 4 h"), (3599, "1 h 0 min")],
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text

@@ -14,6 +14,9 @@ from omegaconf import DictConfig
 
 from sognet.errors import InputError
 
+PACKAGE = Path(__file__).parents[1]
+"""Folder of sognet, whose ValueErrors say all."""
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells report it."""
 
@@ -49,6 +52,8 @@ def reason(error: BaseException) -> str | None:
             key = str(error).rpartition("full_key: ")[2].strip() if "full_key: " in str(error) else key
         elif key:
             frames = traceback.extract_tb(error.__traceback__)
+            if isinstance(error, ValueError) and frames and Path(frames[-1].filename).is_relative_to(PACKAGE):
+                return f"{key}: {error}"
             where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
             return f"{key}: {type(error).__name__}: {error}{where}; HYDRA_FULL_ERROR=1 shows the way there"
         if error.__cause__ is None:

@@ -74,12 +74,12 @@ def run_prepare(config: DictConfig) -> None:
     run(config)
 
 
-def show_runs(folder: Path) -> None:
+def show_runs(folders: list[Path]) -> None:
     """`sognet runs`."""
     from sognet.evaluation.runs import print_runs
 
     try:
-        print_runs(folder)
+        print_runs(folders)
     except InputError as error:
         sys.exit(f"error: {error}")
 
@@ -125,7 +125,7 @@ def main() -> None:
         print(__version__)
         return
     if command == "runs":
-        show_runs(Path(sys.argv[2] if len(sys.argv) > 2 else "outputs"))
+        show_runs([Path(name) for name in sys.argv[2:]] or [Path("outputs")])
         return
     if command == "dashboard":
         make_dashboard(sys.argv[2] if len(sys.argv) > 2 else "")

@@ -1,6 +1,7 @@
 """Sweeps: a member that fails is recorded, the others go on, and a table ends the sweep."""
 
 import logging
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from sognet.training.distributed.processes import global_rank
 logger = logging.getLogger(__name__)
 
 FAILED = "failed.txt"
-"""File in the folder of a member that failed: the message, and where it was raised."""
+"""File in the folder of a member that failed: the message, the command line, and where it was raised."""
 
 
 def in_sweep() -> bool:
@@ -37,7 +38,8 @@ def run_member(task: Callable[[DictConfig], float | None], config: DictConfig) -
         message = known or str(error).strip() or type(error).__name__
         where = "" if known else traceback.format_exc()
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / FAILED).write_text(f"{message}\n{where}")
+        settings = shlex.join(HydraConfig.get().overrides.task)
+        (folder / FAILED).write_text(f"{message}\n{settings}\n{where}")
         logger.error("%s failed, the sweep goes on: %s", folder.name, message.splitlines()[0])
         return float("inf")
 
@@ -51,10 +53,11 @@ class SweepTable(Callback):
             return
         folder = Path(config.hydra.sweep.dir).absolute()
         if any(folder.rglob("summary.json")):
-            print_runs(folder)
-        failed = {file.parent.name: file.read_text().splitlines()[0] for file in sorted(folder.rglob(FAILED))}
-        for name, message in failed.items():
-            print(f"failed: {name}: {message}")
+            print_runs([folder])
+        failed = {file.parent.name: file.read_text().splitlines() for file in sorted(folder.rglob(FAILED))}
+        common = set(config.hydra.overrides.task)
+        for name, (message, settings, *_) in failed.items():
+            print(f"failed: {name}: {message} ({', '.join(s for s in shlex.split(settings) if s not in common)})")
         if failed:
             print(f"{len(failed)} runs of the sweep failed, see {FAILED} in their folders below {folder}")
             sys.exit(1)

@@ -11,6 +11,10 @@ from sognet.data.structure import Structure
 from sognet.errors import InputError
 
 
+class TooFewStructuresError(InputError):
+    """A split leaves nothing to train on."""
+
+
 @dataclass
 class Splits:
     """Structures of a data set by split; `name` goes into tables and file names.
@@ -48,7 +52,8 @@ def split_off(
 
     Raises
     ------
-    InputError : fractions that are not within [0, 1), or that leave nothing to train on.
+    InputError : fractions that are not within [0, 1).
+    TooFewStructuresError : fractions that leave nothing to train on.
     """
     fractions = {"dataset.val_fraction": val_fraction, "dataset.test_fraction": test_fraction}
     for name, fraction in fractions.items():
@@ -57,7 +62,7 @@ def split_off(
     n = len(structures)
     n_val, n_test = (max(1, round(f * n)) if f > 0 else 0 for f in fractions.values())
     if n_val + n_test >= n:
-        raise InputError(
+        raise TooFewStructuresError(
             f"{n} structures leave none to train on after {n_val} for validation and {n_test} for the test; "
             "lower dataset.val_fraction or dataset.test_fraction, or give more structures"
         )

@@ -1,7 +1,9 @@
 """`sognet runs`: a table of finished runs, best first, with the settings in which they differ."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import commonpath
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,15 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from sognet.analysis.numbers import readable
 from sognet.errors import InputError
+from sognet.progress import duration
 
-IGNORED = ("folder", "paths", "callbacks", "logger", "resume")
+IGNORED = ("command", "folder", "paths", "callbacks", "logger", "resume")
 """Settings that say where a run writes, not what it does."""
+
+WIDEST = 200
+"""Characters of a line where there is no terminal that could wrap it."""
 
 
 @dataclass
@@ -22,6 +29,8 @@ class FinishedRun:
     folder: Path
     settings: dict[str, Any]  # by dotted name
     summary: dict[str, Any]
+    groups: dict[str, str]  # option by group; empty in runs of versions that did not save it
+    given: frozenset[str]  # names on the command line
 
     @property
     def selected(self) -> tuple[str, float]:
@@ -31,22 +40,32 @@ class FinishedRun:
         return split, errors.get("force_rmse", errors.get("energy_rmse", float("nan")))
 
 
-def finished_runs(root: Path) -> list[FinishedRun]:
-    """Finished runs below a folder, lowest error first.
+def finished_runs(roots: Sequence[Path]) -> list[FinishedRun]:
+    """Finished runs below some folders, each once, lowest error first.
 
     Raises
     ------
-    InputError : there are none.
+    InputError : there are none below one of the folders.
     """
-    runs = []
-    for file in sorted(root.rglob("summary.json")):
-        config = file.with_name("config.yaml")
-        if config.is_file():
-            settings = flattened(OmegaConf.load(config))
-            runs.append(FinishedRun(file.parent, settings, json.loads(file.read_text())))
-    if not runs:
-        raise InputError(f"{root}: no finished runs below this folder")
-    return sorted(runs, key=lambda run: run.selected[1])
+    runs: dict[Path, FinishedRun] = {}
+    for root in roots:
+        files = [f for f in sorted(root.rglob("summary.json")) if f.with_name("config.yaml").is_file()]
+        if not files:
+            raise InputError(f"{root}: no finished runs below this folder")
+        for file in files:
+            config = OmegaConf.load(file.with_name("config.yaml"))
+            command = OmegaConf.to_container(config.get("command") or OmegaConf.create())
+            runs.setdefault(
+                file.parent.resolve(),
+                FinishedRun(
+                    file.parent.absolute(),
+                    flattened(config),
+                    json.loads(file.read_text()),
+                    command.get("groups", {}),
+                    frozenset(command.get("given", ())),
+                ),
+            )
+    return sorted(runs.values(), key=lambda run: run.selected[1])
 
 
 def flattened(config: DictConfig, prefix: str = "") -> dict[str, Any]:
@@ -59,31 +78,82 @@ def flattened(config: DictConfig, prefix: str = "") -> dict[str, Any]:
     return values
 
 
-def differing(runs: list[FinishedRun]) -> list[str]:
-    """Names of the settings that are not the same in all runs."""
+def differing(runs: Sequence[FinishedRun]) -> list[str]:
+    """Names of groups and of settings that are not the same in all runs.
+
+    The settings that come with an option of a group that differs are left out, unless a command line names them.
+    """
+    groups = _differing_groups(runs)
+    given = {name for run in runs for name in run.given}
+    if "experiment" in groups:
+        groups = [group for group in groups if group == "experiment" or group in given]
+    inside = tuple(f"{group.replace('/', '.')}." for group in groups)
+    everything = "experiment" in groups
     names = dict.fromkeys(name for run in runs for name in run.settings)
-    return [n for n in names if len({str(run.settings.get(n)) for run in runs}) > 1]
+    return groups + [
+        name
+        for name in names
+        if len({str(run.settings.get(name)) for run in runs}) > 1
+        and (name in given or not (everything or name.startswith(inside) or f"{name}." in inside))
+    ]
 
 
-def print_runs(root: Path, console: Console | None = None) -> None:
+def print_runs(roots: Sequence[Path], console: Console | None = None) -> None:
     """Print the table."""
-    runs = finished_runs(root)
+    runs = finished_runs(roots)
     names = differing(runs)
-    table = Table(title=f"{len(runs)} runs below {root}", title_justify="left")
+    shared = Path(commonpath([root.absolute() for root in roots]))
+    splits = {run.selected[0] for run in runs}
+    compared = f", errors of {splits.copy().pop()}" if len(splits) == 1 else ""
+    table = Table()
     table.add_column("run", overflow="fold")
-    table.add_column("differs in", overflow="fold")
-    for name in ("split", "F RMSE meV/Å", "E RMSE meV/atom", "p", "seconds"):
-        table.add_column(name, justify="right")
+    table.add_column("differs in", overflow="fold", min_width=24)
+    if len(splits) > 1:
+        table.add_column("split")
+    for name in ("F RMSE\nmeV/Å", "E RMSE\nmeV/atom", "p", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
     for run in runs:
         split, _ = run.selected
         errors = run.summary[split]
         kernel = run.summary.get("kernel") or [{}]
-        numbers = (errors.get("force_rmse"), errors.get("energy_rmse"), kernel[0].get("exponent"))
+        settings = [
+            f"{n.removesuffix('._target_')}={_text(value)}" for n in names if (value := _choice(run, n)) is not None
+        ]
         table.add_row(
-            str(run.folder.relative_to(root)),
-            ", ".join(f"{n.removesuffix('._target_')}={run.settings[n]}" for n in names if n in run.settings),
-            split,
-            *("–" if n is None else f"{n:.4g}" for n in numbers),
-            f"{run.summary.get('seconds', 0):.0f}",
+            str(run.folder.relative_to(shared)),
+            "\n".join(settings),
+            *([split] if len(splits) > 1 else []),
+            readable(errors.get("force_rmse"), 4),
+            readable(errors.get("energy_rmse"), 4),
+            readable(kernel[0].get("exponent")),
+            duration(run.summary.get("seconds", 0.0)),
         )
-    (console or Console()).print(table)
+    console = console or Console()
+    if not console.is_terminal:
+        natural = console.measure(table, options=console.options.update(width=WIDEST)).maximum
+        console.width = max(console.width, natural)
+    console.print(f"{len(runs)} runs below {' and '.join(map(str, roots))}{compared}", soft_wrap=True, highlight=False)
+    console.print(table)
+
+
+def _differing_groups(runs: Sequence[FinishedRun]) -> list[str]:
+    if all(run.groups for run in runs):
+        names = dict.fromkeys(name for run in runs for name in run.groups)
+    else:  # nodes that are another thing, or nothing, in some of the runs
+        targets = [n.removesuffix("._target_") for run in runs for n in run.settings if n.endswith("._target_")]
+        names = dict.fromkeys(name.replace(".", "/") for name in targets)
+    return [name for name in names if len({_choice(run, name) for run in runs}) > 1]
+
+
+def _choice(run: FinishedRun, name: str) -> Any:
+    """Option of a group or value of a setting."""
+    if name in run.groups:
+        return run.groups[name]
+    dotted = name.replace("/", ".")
+    if "/" in name or f"{dotted}._target_" in run.settings:
+        return str(run.settings.get(f"{dotted}._target_", None) or "none").rpartition(".")[2]
+    return run.settings.get(name)
+
+
+def _text(value: Any) -> str:
+    return readable(value) if isinstance(value, float) else str(value)

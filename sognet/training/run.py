@@ -3,6 +3,7 @@
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import lightning
 from hydra.core.hydra_config import HydraConfig
@@ -54,6 +55,7 @@ def run(config: DictConfig) -> float | None:
     if config.batch.stages:
         config.trainer.max_epochs = sum(stage.epochs for stage in config.batch.stages)
     fill_fractions(config.dataset)
+    config.command = command_line()
     wandb_run = config.logger.get("wandb")
     if HydraConfig.get().mode == RunMode.MULTIRUN and wandb_run and not wandb_run.group:
         config.logger.wandb.group = folder.parent.name
@@ -66,6 +68,16 @@ def run(config: DictConfig) -> float | None:
             raise InputError(f"{folder} already holds a run; wait a second or choose another hydra.run.dir") from None
         OmegaConf.save(config, folder / "config.yaml")
     return train(config)
+
+
+def command_line() -> dict[str, Any]:
+    """Options of the groups, and the names that the command line gives: what tables of runs show of a run."""
+    if not HydraConfig.initialized():
+        return {"groups": {}, "given": []}
+    hydra = HydraConfig.get()
+    groups = {group: str(option) for group, option in hydra.runtime.choices.items() if not group.startswith("hydra/")}
+    given = [override.lstrip("+~").partition("=")[0] for override in hydra.overrides.task]
+    return {"groups": groups, "given": given}
 
 
 def train(config: DictConfig) -> float | None:

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 from ase.cell import Cell
 from ase.data import chemical_symbols, covalent_radii
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 from rich.table import Table
 from vesin import NeighborList
 
 from sognet.data.inspection.repeated import duplicates
 from sognet.data.inspection.sanity_checks import sanity_warnings
-from sognet.data.splits import Splits, fill_fractions
+from sognet.data.splits import Splits, TooFewStructuresError, fill_fractions
 from sognet.data.structure import Structure
 
 NEARBY = 6.0  # Å, within which nearest distances are looked for
@@ -34,14 +35,26 @@ def run(config: DictConfig) -> None:
             config.dataset.skip_invalid = True  # what cannot be used is listed, not raised
         for source in (config.dataset.get("sources") or {}).values():
             source.skip_invalid = True
-        fill_fractions(config.dataset)
-    found = inspect(instantiate(config.dataset))
+    found = inspect(_splits(config.dataset))
     folder = Path(config.folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "inspection.json"
     file.write_text(json.dumps(found, indent=1) + "\n")
     print_inspection(found)
     print(f"everything is in {file}")
+
+
+def _splits(dataset: DictConfig) -> Splits:
+    """The splits as training draws them; all structures as one where they are too few to split."""
+    filled = OmegaConf.merge(dataset)
+    with open_dict(filled):
+        fill_fractions(filled)
+    try:
+        return instantiate(filled)
+    except InstantiationException as error:
+        if not isinstance(error.__cause__, TooFewStructuresError):
+            raise
+        return instantiate(dataset, val_fraction=0.0, test_fraction=0.0)
 
 
 def inspect(splits: Splits) -> dict[str, Any]:

@@ -168,6 +168,16 @@ def test_the_command_prints_and_writes_what_it_found(tmp_path, capsys, frames):
     assert "nothing looks like a mistake" in printed
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_structures_too_few_to_split_are_inspected_together(tmp_path, frames, n):
+    write(tmp_path / "mine.xyz", frames[:n], format="extxyz")
+    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+        config = compose("data_inspect", [f"dataset.path={tmp_path}/mine.xyz", f"folder={tmp_path}/out"])
+    run(config)
+    splits = json.loads((tmp_path / "out" / "inspection.json").read_text())["splits"]
+    assert {split: found["n_structures"] for split, found in splits.items()} == {"train": n}
+
+
 def test_skipped_structures_of_a_split_are_not_in_it(tmp_path, frames):
     broken = frames[3].copy()
     broken.arrays["forces"][0, 0] = np.nan

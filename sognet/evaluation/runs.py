@@ -107,7 +107,7 @@ def print_runs(roots: Sequence[Path], console: Console | None = None) -> None:
     compared = f", errors of {splits.copy().pop()}" if len(splits) == 1 else ""
     table = Table()
     table.add_column("run", overflow="fold")
-    table.add_column("differs in", overflow="fold", min_width=24)
+    table.add_column("differs in", overflow="fold", min_width=26)
     if len(splits) > 1:
         table.add_column("split")
     for name in ("F RMSE\nmeV/Å", "E RMSE\nmeV/atom", "p", "time"):
@@ -156,4 +156,4 @@ def _choice(run: FinishedRun, name: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    return readable(value) if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

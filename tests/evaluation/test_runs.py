@@ -65,7 +65,7 @@ def test_columns_fit_on_a_terminal(tmp_path):
         run(tmp_path / "2026-11-26_16-20-11" / f"{number}", 1.5, {}, seed=number, kernel_weight_decay=0.1 * number)
     printed = table(tmp_path)
     assert max(map(len, printed.splitlines()[1:])) <= 80
-    assert "kernel_weight_decay=0.100" in printed
+    assert "kernel_weight_decay=0.1" in printed
     assert "12346" in printed
     assert "1 h 7 min" in printed
     assert "e+0" not in printed

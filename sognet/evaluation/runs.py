@@ -18,6 +18,9 @@ from sognet.progress import duration
 IGNORED = ("command", "folder", "paths", "callbacks", "logger", "resume")
 """Settings that say where a run writes, not what it does."""
 
+WIDEST_SETTING = 34
+"""Characters of a setting that is not wrapped."""
+
 WIDEST = 200
 """Characters of a line where there is no terminal that could wrap it."""
 
@@ -105,27 +108,26 @@ def print_runs(roots: Sequence[Path], console: Console | None = None) -> None:
     shared = Path(commonpath([root.absolute() for root in roots]))
     splits = {run.selected[0] for run in runs}
     compared = f", errors of {splits.copy().pop()}" if len(splits) == 1 else ""
-    table = Table()
-    table.add_column("run", overflow="fold")
-    table.add_column("differs in", overflow="fold", min_width=26)
+    settings = [_settings(run, names) for run in runs]
+    longest = max((len(line) for lines in settings for line in lines), default=0)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("run", overflow="fold", min_width=8)
+    table.add_column("differs in", overflow="fold", min_width=min(longest, WIDEST_SETTING))
     if len(splits) > 1:
         table.add_column("split")
-    for name in ("F RMSE\nmeV/Å", "E RMSE\nmeV/atom", "p", "time"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for run in runs:
+    for name, width in {"F RMSE\nmeV/Å": 6, "E RMSE\nmeV/atom": 8, "p": 5, "time": 9}.items():
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
+    for run, lines in zip(runs, settings, strict=True):
         split, _ = run.selected
         errors = run.summary[split]
         kernel = run.summary.get("kernel") or [{}]
-        settings = [
-            f"{n.removesuffix('._target_')}={_text(value)}" for n in names if (value := _choice(run, n)) is not None
-        ]
         table.add_row(
             str(run.folder.relative_to(shared)),
-            "\n".join(settings),
+            "\n".join(lines),
             *([split] if len(splits) > 1 else []),
             readable(errors.get("force_rmse"), 4),
             readable(errors.get("energy_rmse"), 4),
-            readable(kernel[0].get("exponent")),
+            f"{p:.2f}" if (p := kernel[0].get("exponent")) is not None else "–",
             duration(run.summary.get("seconds", 0.0)),
         )
     console = console or Console()
@@ -155,5 +157,7 @@ def _choice(run: FinishedRun, name: str) -> Any:
     return run.settings.get(name)
 
 
-def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _settings(run: FinishedRun, names: Sequence[str]) -> list[str]:
+    values = {name.removesuffix("._target_"): _choice(run, name) for name in names}
+    texts = {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in values.items()}
+    return [f"{name}={text}" for name, text in texts.items() if values[name] is not None]

@@ -21,8 +21,10 @@ IGNORED = ("command", "folder", "paths", "callbacks", "logger", "resume")
 WIDEST_SETTING = 34
 """Characters of a setting that is not wrapped."""
 
-WIDEST = 200
-"""Characters of a line where there is no terminal that could wrap it."""
+WIDEST = 120
+"""The same where there is no terminal that could wrap the line."""
+
+GAP = 2
 
 
 @dataclass
@@ -109,20 +111,26 @@ def print_runs(roots: Sequence[Path], console: Console | None = None) -> None:
     splits = {run.selected[0] for run in runs}
     compared = f", errors of {splits.copy().pop()}" if len(splits) == 1 else ""
     settings = [_settings(run, names) for run in runs]
-    longest = max((len(line) for lines in settings for line in lines), default=0)
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("run", overflow="fold", min_width=8)
-    table.add_column("differs in", overflow="fold", min_width=min(longest, WIDEST_SETTING))
+    folders = [str(run.folder.relative_to(shared)) for run in runs]
+    console = console or Console()
+    widths = {"F RMSE\nmeV/Å": 6, "E RMSE\nmeV/atom": 8, "p": 5, "time": 10}
     if len(splits) > 1:
-        table.add_column("split")
-    for name, width in {"F RMSE\nmeV/Å": 6, "E RMSE\nmeV/atom": 8, "p": 5, "time": 9}.items():
-        table.add_column(name, justify="right", no_wrap=True, min_width=width)
-    for run, lines in zip(runs, settings, strict=True):
+        widths = {"split": 5} | widths
+    widest = max((len(line) for lines in settings for line in lines), default=0)
+    width = max(10, min(widest, WIDEST_SETTING if console.is_terminal else WIDEST))
+    room = console.width - width - sum(widths.values()) - GAP * (1 + len(widths))
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False)
+    longest = max(map(len, folders))
+    table.add_column("run", overflow="fold", width=min(longest, max(8, room)) if console.is_terminal else longest)
+    table.add_column("differs in", overflow="fold", width=width)
+    for name, width in widths.items():
+        table.add_column(name, justify="right", no_wrap=True, width=width)
+    for run, folder, lines in zip(runs, folders, settings, strict=True):
         split, _ = run.selected
         errors = run.summary[split]
         kernel = run.summary.get("kernel") or [{}]
         table.add_row(
-            str(run.folder.relative_to(shared)),
+            folder,
             "\n".join(lines),
             *([split] if len(splits) > 1 else []),
             readable(errors.get("force_rmse"), 4),
@@ -130,10 +138,8 @@ def print_runs(roots: Sequence[Path], console: Console | None = None) -> None:
             f"{p:.2f}" if (p := kernel[0].get("exponent")) is not None else "–",
             duration(run.summary.get("seconds", 0.0)),
         )
-    console = console or Console()
     if not console.is_terminal:
-        natural = console.measure(table, options=console.options.update(width=WIDEST)).maximum
-        console.width = max(console.width, natural)
+        console.width = max(console.width, console.measure(table, options=console.options.update(width=500)).maximum)
     console.print(f"{len(runs)} runs below {' and '.join(map(str, roots))}{compared}", soft_wrap=True, highlight=False)
     console.print(table)
 

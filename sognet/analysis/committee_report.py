@@ -12,6 +12,7 @@ from sognet.analysis.error_groups import breakdown, write_breakdown
 from sognet.analysis.figures import calibration_figure, parity_figure, save_figure
 from sognet.analysis.model_report import versions
 from sognet.analysis.predictions import Prediction, split_errors, write_predictions
+from sognet.analysis.spread import spreads
 from sognet.analysis.uncertainty import calibration, energy_pairs, force_pairs, print_calibration
 from sognet.model.committee import energy_uncertainty, forces_uncertainty
 
@@ -60,6 +61,7 @@ def report_committee(members: Mapping[str, Mapping[str, list[Prediction]]], fold
     write_predictions(folder / "predictions.extxyz", together, labels)
     write_breakdown(breakdown(mean), folder)
     summary: dict[str, Any] = split_errors(mean)
+    summary["spread"] = {split: spreads(of_split) for split, of_split in (mean | {"all": together}).items()}
     errors_of = {name: split_errors(by_split) for name, by_split in members.items()}
     write_comparison(errors_of | {"committee": split_errors(mean)}, folder)
     summary["calibration"] = {

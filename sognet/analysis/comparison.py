@@ -7,17 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sognet.analysis.tables import cell, write_table
-
-ERRORS = {
-    "energy_rmse": "E RMSE meV/atom",
-    "energy_mae": "E MAE meV/atom",
-    "force_rmse": "F RMSE meV/Å",
-    "force_mae": "F MAE meV/Å",
-    "stress_rmse": "σ RMSE meV/Å³",
-    "stress_mae": "σ MAE meV/Å³",
-}
-"""Errors that are compared, and what they are called in the printed table."""
+from sognet.analysis.tables import ERRORS, cell, column_title, write_table
 
 SPLITS = ("train", "val", "test", "all")
 
@@ -46,7 +36,7 @@ def print_comparison(summaries: Mapping[str, Mapping[str, Any]], title: str, con
     table.add_column("checkpoint", overflow="fold")
     for error in errors:
         for split in shown:
-            table.add_column(f"{split} {ERRORS[error]}", justify="right")
+            table.add_column(column_title(f"{split}/{error}").replace(", ", "\n"), justify="right")
     for row in rows:
         table.add_row(row["checkpoint"], *(cell(row.get(f"{s}/{e}")) for e in errors for s in shown))
     (console or Console()).print(table)

@@ -11,17 +11,23 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
-from sognet.analysis.kernel_decay import constrained_kernel, fitted_decay
+from sognet.analysis.kernel_decay import Decay, constrained_kernel, fitted_decay, initial_kernel
+from sognet.analysis.numbers import readable
 from sognet.analysis.predictions import Prediction
 from sognet.analysis.uncertainty import binned, calibration, energy_pairs, force_pairs
 from sognet.long_range import COULOMB_CONSTANT, SumOfGaussians
+
+STATUSES = {"found": "learned", "unchanged": "unchanged", "undetermined": "not determined", "fixed": "fixed"}
+"""What is said of a channel by its status."""
 
 LABELLED_CHANNELS = 4
 COLORS = {"train": "#9aa5b1", "val": "#e08214", "test": "#2166ac", "all": "#2166ac"}
 
 
 def parity_figure(predictions: Mapping[str, Sequence[Prediction]]) -> Figure:
-    """Predicted against reference energies per atom (about the reference's mean) and force components, by split."""
+    """Predicted against reference energies per atom (about the reference's mean) and force components, by split,
+    with their root mean square errors.
+    """
     figure = Figure(figsize=(8.5, 4.2), layout="constrained")
     energy, force = figure.subplots(1, 2)
     reference = [p.structure.energy / len(p.structure) for s in predictions.values() for p in s if p.structure.energy]
@@ -32,21 +38,31 @@ def parity_figure(predictions: Mapping[str, Sequence[Prediction]]) -> Figure:
             for p in members
             if p.structure.energy is not None
         ]
-        _scatter(energy, np.array(pairs).reshape(-1, 2), split)
+        pairs = np.array(pairs).reshape(-1, 2)
+        _scatter(energy, pairs, split, label=_with_error(split, pairs, "meV/atom"))
         forces = [
             np.stack([p.structure.forces, p.forces], -1).reshape(-1, 2)
             for p in members
             if p.structure.forces is not None and p.forces is not None
         ]
-        _scatter(force, np.concatenate(forces) if forces else np.zeros((0, 2)), split)
+        pairs = np.concatenate(forces) if forces else np.zeros((0, 2))
+        _scatter(force, pairs, split, label=_with_error(split, 1e3 * pairs, "meV/Å"))
     _diagonal(energy, "reference energy / meV per atom", "predicted energy / meV per atom")
     _diagonal(force, "reference force / eV Å$^{-1}$", "predicted force / eV Å$^{-1}$")
     return figure
 
 
-def kernel_figure(kernel: SumOfGaussians, r_min: float, box_length: float) -> Figure:
-    """The multiplier ĝ(k) and the force −g′(r) of the kernel with the fitted exponent, beside those of 1/r, which is
-    scaled to the first channel's strength in the fitted range.
+def _with_error(split: str, pairs: np.ndarray, unit: str) -> str:
+    """Label of a split with the root mean square difference of pairs (n, 2)."""
+    if not len(pairs):
+        return split
+    return f"{split}: RMSE {readable(float(np.sqrt(np.square(pairs[:, 1] - pairs[:, 0]).mean())))} {unit}"
+
+
+def kernel_figure(kernel: SumOfGaussians, r_min: float, box_length: float, statuses: Sequence[str] = ()) -> Figure:
+    """The multiplier ĝ(k) and the force −g′(r) of the kernel with the fitted exponent, beside those of the kernel
+    before training and of 1/r, which is scaled to the first channel's strength in the fitted range. `statuses` of the
+    channels say whether an exponent was learned (sognet.analysis.long_range_share).
     """
     figure = Figure(figsize=(8.5, 4.2), layout="constrained")
     fourier, real = figure.subplots(1, 2)
@@ -55,10 +71,14 @@ def kernel_figure(kernel: SumOfGaussians, r_min: float, box_length: float) -> Fi
     multiplier = seen.multiplier(k.square()).detach()
     decays = [fitted_decay(kernel, r_min, box_length, channel) for channel in range(kernel.n_channels)]
     r = _log_grid(0.3 * r_min, max(box_length / 2, decays[0].r_max)).requires_grad_()
-    for channel, label in enumerate(_labels([decay.exponent for decay in decays])):
+    for channel, label in enumerate(_labels([decay.exponent for decay in decays], statuses)):
         (slope,) = torch.autograd.grad(seen(r)[channel].sum(), r)
         fourier.loglog(k, multiplier[channel].abs(), lw=2)
         real.loglog(r.detach(), slope.abs(), lw=2, label=label)
+    before = constrained_kernel(initial_kernel(kernel), box_length).double()
+    (slope,) = torch.autograd.grad(before(r)[0].sum(), r)
+    fourier.loglog(k, before.multiplier(k.square()).detach()[0].abs(), color="0.5", ls=":")
+    real.loglog(r.detach(), slope.abs(), color="0.5", ls=":", label=_before(fitted_decay(before, r_min, box_length)))
     strength = abs(decays[0].coulomb_ratio) * COULOMB_CONSTANT
     fourier.loglog(k, 4 * math.pi * strength / k.square(), "k--", lw=1)
     real.loglog(r.detach(), strength / r.detach().square(), "k--", lw=1, label="1/r: $p$ = 1")
@@ -73,12 +93,18 @@ def kernel_figure(kernel: SumOfGaussians, r_min: float, box_length: float) -> Fi
     return figure
 
 
-def _labels(exponents: Sequence[float]) -> list[str | None]:
+def _before(decay: Decay | None) -> str:
+    return "before training" if decay is None else f"before training: $p$ = {decay.exponent:.2f}"
+
+
+def _labels(exponents: Sequence[float], statuses: Sequence[str]) -> list[str | None]:
     """Label of each channel, or one for all where there are too many for a legend."""
+    words = [STATUSES[status] for status in statuses] or ["learned"] * len(exponents)
     if len(exponents) == 1:
-        return [f"learned: $p$ = {exponents[0]:.2f}"]
+        return [f"{words[0]}: $p$ = {exponents[0]:.2f}"]
     if len(exponents) <= LABELLED_CHANNELS:
-        return [f"learned: $p$ = {p:.2f} (channel {channel})" for channel, p in enumerate(exponents)]
+        labelled = zip(exponents, words, strict=True)
+        return [f"{word}: $p$ = {p:.2f} (channel {channel})" for channel, (p, word) in enumerate(labelled)]
     together = f"{len(exponents)} channels: $p$ = {min(exponents):.2f} to {max(exponents):.2f}"
     return [together] + [None] * (len(exponents) - 1)
 

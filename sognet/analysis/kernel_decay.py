@@ -13,7 +13,8 @@ class Decay:
     """g(r) ≈ amplitude · r^(−exponent) for the distances `r_min` to `r_max` (Å); amplitude in eV·Å^exponent.
 
     `coulomb_ratio` is the mean of −g′(r)·r² over Coulomb's constant: 1 for charges in vacuum, the inverse of the
-    permittivity in a medium; without meaning where the latents are not charges in e.
+    permittivity in a medium; without meaning where the latents are not charges in e. `misfit` is the root mean square
+    of what is left of ln|g′(r)| after the fit.
     """
 
     exponent: float
@@ -21,6 +22,7 @@ class Decay:
     coulomb_ratio: float
     r_min: float
     r_max: float
+    misfit: float = 0.0
 
 
 def constrained_kernel(kernel: SumOfGaussians, box_length: float) -> SumOfGaussians:
@@ -30,6 +32,11 @@ def constrained_kernel(kernel: SumOfGaussians, box_length: float) -> SumOfGaussi
         seen = torch.exp(-((k_min / kernel.bandwidths) ** 2)) > 1e-3
         weights = torch.where(seen, kernel.weights, 0.0)
         return SumOfGaussians(weights, kernel.bandwidths, max_bandwidth=1.001 * kernel.max_bandwidth)
+
+
+def initial_kernel(kernel: SumOfGaussians) -> SumOfGaussians:
+    """The kernel as it was before training."""
+    return SumOfGaussians(kernel.start_weights, kernel.start_bandwidths, max_bandwidth=kernel.max_bandwidth)
 
 
 def fitted_decay(kernel: SumOfGaussians, r_min: float, box_length: float, channel: int = 0) -> Decay | None:
@@ -60,4 +67,5 @@ def fitted_decay(kernel: SumOfGaussians, r_min: float, box_length: float, channe
     exponent = -gradient.item() - 1
     amplitude = (-slope * r.detach() ** (exponent + 1)).mean().item() / exponent
     coulomb_ratio = (-slope * r.detach().square()).mean().item() / COULOMB_CONSTANT
-    return Decay(exponent, amplitude, coulomb_ratio, r_min, r_max)
+    residual = y - y.mean() - gradient * (x - x.mean())
+    return Decay(exponent, amplitude, coulomb_ratio, r_min, r_max, residual.square().mean().sqrt().item())

@@ -12,8 +12,12 @@ from rich.table import Table
 
 from sognet.analysis.error_groups import breakdown, write_breakdown
 from sognet.analysis.figures import kernel_figure, parity_figure, save_figure
-from sognet.analysis.kernel_decay import fitted_decay
+from sognet.analysis.findings import reported_split
+from sognet.analysis.long_range_share import decays, force_shares
+from sognet.analysis.numbers import readable
 from sognet.analysis.predictions import Prediction, predict_splits, split_errors, write_predictions
+from sognet.analysis.spread import spreads
+from sognet.analysis.tables import ERRORS
 from sognet.data.splits import Splits
 from sognet.model import SOGNet
 
@@ -26,8 +30,8 @@ def report(
     """Evaluate a model on every split; write `predictions.extxyz`, `errors.csv`, `.md` and `.json`, and `figures/`;
     return what goes into `summary.json`.
 
-    The summary has the errors per split and for `all`, the number of parameters, the learned decay of the long-range
-    kernel and the versions of the packages.
+    The summary has the errors and the spread of the references per split and for `all`, the number of parameters, the
+    part of the long-range layer and the decay of its kernel, and the versions of the packages.
     """
     by_split = predict_splits(model, splits, batch_size, stress, progress)
     together = [p for members in by_split.values() for p in members]
@@ -37,14 +41,20 @@ def report(
     write_breakdown(breakdown(by_split), folder)
     figures = {"parity": save_figure(parity_figure(by_split), folder / "figures" / "parity.png")}
     summary: dict[str, Any] = split_errors(by_split)
+    summary["spread"] = {split: spreads(members) for split, members in (by_split | {"all": together}).items()}
     if model.long_range is not None:
-        kernel = model.long_range.kernel
-        box = box_length(splits)
-        decays = [fitted_decay(kernel, model.cutoff, box, channel) for channel in range(kernel.n_channels)]
-        summary["kernel"] = [vars(decay) for decay in decays if decay]
-        if all(decays):
-            figures["kernel"] = save_figure(kernel_figure(kernel, model.cutoff, box), folder / "figures" / "kernel.png")
+        box, split = box_length(splits), reported_split(summary)
+        shares = force_shares(model, [p.structure for p in by_split.get(split, together)])
+        summary["long_range"] = shares
         summary["long_range_energy_share"] = long_range_energy_share(together)
+        summary["charges_known"] = model.charges is not None
+        if "decay_sensitivity" in shares:
+            error = summary[split].get("force_rmse")
+            summary["kernel"] = decays(model, box, shares["decay_sensitivity"], error)
+            kernel = model.long_range.kernel
+            if len(summary["kernel"]) == kernel.n_channels:
+                figure = kernel_figure(kernel, model.cutoff, box, [decay["status"] for decay in summary["kernel"]])
+                figures["kernel"] = save_figure(figure, folder / "figures" / "kernel.png")
     summary["parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
     summary["figures"] = {name: str(path) for name, path in figures.items()}
     summary["versions"] = versions()
@@ -79,40 +89,19 @@ def write_summary(summary: dict[str, Any], path: Path) -> None:
 
 
 def print_summary(summary: dict[str, Any], title: str, console: Console | None = None) -> None:
-    """Table of the errors per split, the learned exponent and the paths of the figures."""
+    """Table of the errors per split and the paths of the figures."""
     console = console or Console()
     table = Table(title=title, title_justify="left")
     table.add_column("split")
-    columns = {
-        "n_structures": "structures",
-        "energy_rmse": "E RMSE meV/atom",
-        "energy_mae": "E MAE meV/atom",
-        "force_rmse": "F RMSE meV/Å",
-        "force_mae": "F MAE meV/Å",
-        "stress_rmse": "σ RMSE meV/Å³",
+    columns = {"n_structures": "structures"} | {
+        name: title.replace(", ", "\n") for name, title in ERRORS.items() if name != "stress_mae"
     }
     splits = [s for s in ("train", "val", "test", "all") if s in summary]
     shown = {key: name for key, name in columns.items() if any(key in summary[s] for s in splits)}
     for name in shown.values():
         table.add_column(name, justify="right")
     for split in splits:
-        table.add_row(split, *(_cell(summary[split].get(key)) for key in shown))
+        table.add_row(split, *(readable(summary[split].get(key), 4) for key in shown))
     console.print(table)
-    for decay in summary.get("kernel", []):
-        console.print(
-            f"learned decay of the long-range interaction: r^-{decay['exponent']:.2f} "
-            f"from {decay['r_min']:.1f} to {decay['r_max']:.1f} Å (Coulomb: r^-1), strength "
-            f"{decay['coulomb_ratio']:.4f} of that of two charges e in vacuum",
-            soft_wrap=True,
-        )
-    if "long_range_energy_share" in summary:
-        share = summary["long_range_energy_share"]
-        console.print(f"long-range energy: {100 * share:.2g} % of the interaction energy", soft_wrap=True)
     for name, path in summary["figures"].items():
         console.print(f"{name}: {path}", soft_wrap=True)
-
-
-def _cell(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return str(value) if isinstance(value, int) else f"{value:.4g}"

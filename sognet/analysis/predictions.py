@@ -40,6 +40,11 @@ class Prediction:
     energy_uncertainty: float | None = None  # of a committee, see sognet.model.committee
     forces_uncertainty: np.ndarray | None = None  # (N,)
 
+    @property
+    def energy_of_atoms(self) -> float:
+        """Sum of the reference energies of the atoms (E0s): what is left of the energy without its two other parts."""
+        return self.energy - self.energy_short_range - self.energy_long_range
+
     def to_atoms(self) -> Atoms:
         """ASE structure with the prediction, the reference under `reference_energy`, `reference_forces` and
         `reference_stress`, and what else the structure carried per structure or atom, where extended XYZ can hold it.
@@ -57,6 +62,7 @@ class Prediction:
             "energy": self.energy,
             "energy_short_range": self.energy_short_range,
             "energy_long_range": self.energy_long_range,
+            "energy_of_atoms": self.energy_of_atoms,
             "energy_uncertainty": self.energy_uncertainty,
             "stress": self.stress if s.pbc.all() else None,
         } | {f"reference_{name}": value for name, value in references.items()}

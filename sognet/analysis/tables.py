@@ -6,10 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sognet.analysis.numbers import readable
+
+ERRORS = {
+    "energy_rmse": "E RMSE, meV/atom",
+    "energy_mae": "E MAE, meV/atom",
+    "force_rmse": "F RMSE, meV/Å",
+    "force_mae": "F MAE, meV/Å",
+    "stress_rmse": "σ RMSE, meV/Å³",
+    "stress_mae": "σ MAE, meV/Å³",
+}
+"""Titles of the columns of errors, with their units."""
+
 
 def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], file: Path) -> None:
-    """Write a table beside `file` with the suffixes .md (four digits), .csv and .json; columns without values are left
-    out, values that are missing or None are empty.
+    """Write a table beside `file` with the suffixes .md (four digits, titles with units), .csv and .json; columns
+    without values are left out, values that are missing or None are empty.
     """
     used = [c for c in columns if any(row.get(c) is not None for row in rows)]
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -17,16 +29,22 @@ def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], file:
         writer = csv.DictWriter(target, used, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
-    lines = [used, ["---:" if _numeric(rows, name) else "---" for name in used]]
+    lines = [[column_title(name) for name in used], ["---:" if _numeric(rows, name) else "---" for name in used]]
     lines += [[cell(row.get(name)).replace("|", "\\|") for name in used] for row in rows]
     file.with_suffix(".md").write_text("".join(f"| {' | '.join(line)} |\n" for line in lines))
     plain = [{c: row[c] for c in used if row.get(c) is not None} for row in rows]
     file.with_suffix(".json").write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
 
 
+def column_title(column: str) -> str:
+    """Title of a column, with its unit where it is an error: of `val/force_rmse`, `val F RMSE, meV/Å`."""
+    split, _, name = column.rpartition("/")
+    return f"{split} {ERRORS[name]}".strip() if name in ERRORS else column
+
+
 def cell(value: Any) -> str:
     """Text of a value in a table for reading."""
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return "" if value is None else readable(value, 4) if isinstance(value, float) else str(value)
 
 
 def _numeric(rows: Sequence[Mapping[str, Any]], name: str) -> bool:

@@ -6,6 +6,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sognet.analysis.committee_report import print_committee, report_committee
 from sognet.analysis.comparison import print_comparison, write_comparison
+from sognet.analysis.findings import print_findings
 from sognet.analysis.model_report import print_summary, report, write_summary
 from sognet.analysis.predictions import predict_splits
 from sognet.analysis.run_data import load_splits, shared_splits, trained_configuration
@@ -58,3 +59,5 @@ def evaluate_checkpoints(config: DictConfig) -> None:
         write_comparison(summaries, folder)
         print_comparison(summaries, f"{splits.name}: {len(names)} checkpoints")
     print(f"everything is in {folder}")
+    if config.committee or len(names) == 1:
+        print_findings(summary)

@@ -128,14 +128,14 @@ def print_runs(roots: Sequence[Path], console: Console | None = None) -> None:
     for run, folder, lines in zip(runs, folders, settings, strict=True):
         split, _ = run.selected
         errors = run.summary[split]
-        kernel = run.summary.get("kernel") or [{}]
+        kernel = (run.summary.get("kernel") or [{}])[0]
         table.add_row(
             folder,
             "\n".join(lines),
             *([split] if len(splits) > 1 else []),
             readable(errors.get("force_rmse"), 4),
             readable(errors.get("energy_rmse"), 4),
-            f"{p:.2f}" if (p := kernel[0].get("exponent")) is not None else "–",
+            f"{kernel['exponent']:.2f}" if kernel.get("status") in ("found", "fixed") else "–",
             duration(run.summary.get("seconds", 0.0)),
         )
     if not console.is_terminal:

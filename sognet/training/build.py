@@ -1,5 +1,6 @@
 """The parts of a training run, from its configuration: starting model, module, data module, trainer."""
 
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from sognet.training.checkpoint_io import LAST, AtomicCheckpointIO
 from sognet.training.fine_tuning import freeze, model_to_fine_tune
 from sognet.training.loss import PotentialLoss
 from sognet.training.module import PotentialModule
+
+logger = logging.getLogger(__name__)
 
 STANDARDIZATION_STRUCTURES = 100
 """Structures of the training split from which features are standardized and latent variables get their start."""
@@ -125,6 +128,18 @@ def check_targets(loss: PotentialLoss, splits: Splits) -> None:
                     f"{source}: no {target}, but the loss gives it a weight (loss.{target}); "
                     f"set loss.{target}=0 to train without"
                 )
+
+
+def hint_at_total_charge(model: SOGNet, splits: Splits) -> None:
+    """Tell a user whose structures have different total charges that the model does not see them."""
+    charges = sorted({structure.charge for _, structures in splits for structure in structures})
+    if len(charges) > 1 and not model.total_charge:
+        logger.warning(
+            "the total charges of the structures vary, from %g to %g e, and the model does not see them: "
+            "model.total_charge=true adds them to its features",
+            charges[0],
+            charges[-1],
+        )
 
 
 def thinned(splits: Splits) -> Splits:

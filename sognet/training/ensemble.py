@@ -19,6 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sognet.analysis.committee_report import print_committee, report_committee
+from sognet.analysis.findings import print_findings
 from sognet.analysis.model_report import write_summary
 from sognet.analysis.predictions import predict_splits
 from sognet.analysis.run_data import shared_splits, trained_configuration
@@ -165,5 +166,6 @@ def report_members(config: DictConfig) -> float:
     write_summary(summary, folder / "summary.json")
     print_committee(summary, splits.name)
     print(f"everything is in {folder}")
+    print_findings(summary)
     selected = [r.get("val", r["train"]) for r in runs]
     return sum(s.get("force_rmse", s.get("energy_rmse")) for s in selected) / len(selected)

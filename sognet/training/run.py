@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,24 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from sognet.analysis.findings import print_findings
+from sognet.analysis.learning_curve import outlook
 from sognet.analysis.model_report import box_length, print_summary, report, write_summary
 from sognet.data import Splits
 from sognet.data.splits import fill_fractions
 from sognet.errors import InputError
 from sognet.model import load_model
 from sognet.model.checkpoint import read_checkpoint
-from sognet.training.build import build_datamodule, build_module, build_trainer, check_targets, starting_model, thinned
+from sognet.progress import duration
+from sognet.training.build import (
+    build_datamodule,
+    build_module,
+    build_trainer,
+    check_targets,
+    hint_at_total_charge,
+    starting_model,
+    thinned,
+)
 from sognet.training.callbacks.kernel_decay import KernelDecayMonitor
 from sognet.training.callbacks.preemption import requeued
 from sognet.training.checkpoint_io import BEST, LAST
@@ -105,6 +117,8 @@ def train(config: DictConfig) -> float | None:
     module = build_module(config, model, loss)
     logger.info("%d training, %d validation, %d test structures", *map(len, (splits.train, splits.val, splits.test)))
     reported = thinned(splits) if splits.statistics else splits
+    if global_rank() == 0:
+        hint_at_total_charge(model, reported)
     with distributed(config.trainer, folder / "config.yaml"):
         extra = [KernelDecayMonitor(box_length(reported))] if model.long_range else []
         trainer = build_trainer(config, bool(splits.val), datamodule, extra)
@@ -124,6 +138,8 @@ def train(config: DictConfig) -> float | None:
     trained = load_model(best, device=module.device)
     summary = report(trained, reported, folder, config.batch.eval_batch_size, stress=loss.uses("stress"))
     summary |= {"seconds": round(seconds, 1), "epochs": trainer.current_epoch}
+    if learning := outlook(folder / "metrics.csv"):
+        summary["learning"] = asdict(learning)
     write_summary(summary, folder / "summary.json")
     final = {f"final/{s}/{k}": v for s in ("train", "val", "test", "all") for k, v in summary.get(s, {}).items()}
     images = {f"figures/{name}": pixels(path) for name, path in summary["figures"].items()}
@@ -131,10 +147,11 @@ def train(config: DictConfig) -> float | None:
         run_logger.log_metrics(final, step=trainer.global_step)
         log_media(run_logger, {}, images, trainer.global_step)
         run_logger.finalize("success")
-    print_summary(summary, f"{splits.name}: {summary['epochs']} epochs in {seconds:.0f} s")
+    print_summary(summary, f"{splits.name}: {summary['epochs']} epochs in {duration(seconds)}")
     print(f"everything is in {folder}")
     for run_logger in trainer.loggers:
         if isinstance(run_logger, WandbRun):
             run_logger.close(best, summary["val" if splits.val else "train"])
+    print_findings(summary)
     selected = summary["val" if splits.val else "train"]
     return selected.get("force_rmse", selected.get("energy_rmse"))

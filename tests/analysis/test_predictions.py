@@ -5,9 +5,9 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
-from structures import labelled_atoms
+from structures import labelled_atoms, small_model
 
-from sognet.analysis.predictions import Prediction
+from sognet.analysis.predictions import Prediction, predict, write_predictions
 from sognet.data import Keys, Structure
 
 
@@ -86,3 +86,15 @@ def test_stress_is_written_where_it_has_a_meaning(tmp_path):
     assert "stress" not in back.info
     assert "stress" not in back.calc.results
     assert np.size(back.info["reference_stress"]) == 6
+
+
+def test_the_parts_of_the_energy_add_up(tmp_path):
+    model = small_model(reference_energies={"Na": -1234.5, "Cl": -12.25})
+    structures = [Structure.from_atoms(labelled_atoms(n, seed=n), Keys(), f"{n}") for n in (5, 6)]
+    predictions = list(predict(model, structures))
+    write_predictions(tmp_path / "predictions.extxyz", predictions, ["train", "test"])
+    for atoms in read(tmp_path / "predictions.extxyz", ":"):
+        parts = [atoms.info[f"energy_{part}"] for part in ("of_atoms", "short_range", "long_range")]
+        assert sum(parts) == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
+        n_sodium = int((atoms.numbers == 11).sum())
+        assert parts[0] == pytest.approx(-1234.5 * n_sodium - 12.25 * (len(atoms) - n_sodium), abs=1e-6)

@@ -22,7 +22,7 @@ def run(folder: Path, force_rmse: float, groups=None, given=(), **settings) -> N
         config.command = {"groups": {"dataset": "files", "optimizer": "adam"} | groups, "given": list(given)}
     OmegaConf.save(config, folder / "config.yaml")
     errors = {"force_rmse": force_rmse, "energy_rmse": 12345.6}
-    summary = {"val": errors, "seconds": 4000.0, "kernel": [{"exponent": -0.61}]}
+    summary = {"val": errors, "seconds": 4000.0, "kernel": [{"exponent": -0.61, "status": "found"}]}
     (folder / "summary.json").write_text(json.dumps(summary))
 
 
@@ -69,6 +69,7 @@ def test_columns_fit_on_a_terminal(tmp_path):
     assert "12346" in printed
     assert "1 h 7 min" in printed
     assert "e+0" not in printed
+    assert "-0.61" in printed
 
 
 def test_all_folders_are_shown_each_run_once(tmp_path):

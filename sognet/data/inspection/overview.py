@@ -156,6 +156,8 @@ def print_inspection(found: dict[str, Any], console: Console | None = None) -> N
     console.print(f"structures that cannot be used: {len(found['skipped'])}", soft_wrap=True)
     for reason in found["skipped"][:SHOWN]:
         console.print(f"  {reason}", soft_wrap=True, markup=False)
+    if len({charge for split in found["splits"].values() for charge in split["charges"]}) > 1:
+        console.print("total charges vary: model.total_charge=true lets a model see them", soft_wrap=True)
     if not found["warnings"]:
         console.print("nothing looks like a mistake")
     for warning in found["warnings"]:

@@ -1,6 +1,5 @@
 """Callbacks that log what people look at while a potential is trained, to whatever loggers the run has."""
 
-import copy
 import time
 from typing import Any
 
@@ -16,6 +15,7 @@ from sognet.analysis.distributions import distribution_figure, force_errors_by_e
 from sognet.analysis.error_groups import CONFIGURATION_TYPE
 from sognet.analysis.figures import kernel_figure, parity_figure
 from sognet.analysis.kernel_decay import fitted_decay
+from sognet.analysis.long_range_share import long_range_forces
 from sognet.analysis.model_report import box_length
 from sognet.analysis.predictions import Prediction, batch_predictions
 from sognet.model import SOGNet
@@ -237,13 +237,3 @@ class Figures(lightning.Callback):
                 if all(fitted_decay(kernel, model.cutoff, box, channel) for channel in range(kernel.n_channels)):
                     figures["figures/kernel"] = kernel_figure(kernel, model.cutoff, box)
         return histograms, {name: rendered(figure) for name, figure in figures.items()}
-
-
-def long_range_forces(model: SOGNet, batch: Data) -> Tensor:
-    """The part −∂E_LR/∂r of a model's forces, (N,3) in eV/Å, with what the latents' dependence on r adds."""
-    batch = copy.copy(batch)
-    with torch.enable_grad():
-        batch.pos = batch.pos.to(next(model.parameters()).dtype).detach().requires_grad_()
-        energy = model(batch, forces=False, stress=False)["energy_long_range"]
-        (gradient,) = torch.autograd.grad(energy.sum(), batch.pos, allow_unused=True, materialize_grads=True)
-    return -gradient

@@ -14,7 +14,7 @@ from structures import labelled_atoms
 
 from sognet.cli.configuration import CONFIGURATION
 from sognet.data import Keys, Splits, Structure, from_files
-from sognet.data.inspection.overview import inspect, nearest_distances, run
+from sognet.data.inspection.overview import inspect, nearest_distances, print_inspection, run
 from sognet.data.inspection.repeated import duplicates
 from sognet.data.inspection.sanity_checks import all_electron_energy
 
@@ -166,6 +166,15 @@ def test_the_command_prints_and_writes_what_it_found(tmp_path, capsys, frames):
     assert "structures that cannot be used: 1" in printed
     assert "mine.xyz, frame 12: no `energy`" in printed
     assert "nothing looks like a mistake" in printed
+
+
+def test_charges_that_vary_are_pointed_out(frames, capsys):
+    print_inspection(inspect(splits_of(frames)))
+    assert "total_charge" not in capsys.readouterr().out
+    splits = splits_of(frames)
+    splits.train[0].charge = 1.0
+    print_inspection(inspect(splits))
+    assert "total charges vary: model.total_charge=true" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("n", [1, 2])

@@ -1,0 +1,155 @@
+"""What a summary says, in sentences: errors beside the spread of the data, what was learned, what to try next."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+
+from sognet.analysis.numbers import readable
+
+UNITS = {"force": "meV/Å", "energy": "meV/atom"}
+
+MISFIT = 0.2
+"""Relative deviation from the fitted power law from which on a kernel is none."""
+
+OVERFITTED = 1.5
+"""Error of the validation split over that of the training split from which on more data help."""
+
+GOOD = 0.1
+"""Error over the spread below which nothing is suggested where the error falls no longer."""
+
+
+def print_findings(summary: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print the sentences, the warnings last."""
+    console = console or Console()
+    for line in (*sentences(summary), *(f"next: {line}" for line in suggestions(summary))):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    for line in warnings(summary):
+        console.print(f"warning: {line}", soft_wrap=True, markup=False, highlight=False, style="bold red")
+
+
+def sentences(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What the errors are, whether they were falling, and what the long-range layer does."""
+    split = reported_split(summary)
+    parts = [text for target in UNITS if (text := _error(summary, split, target))]
+    if parts:
+        yield f"{split}: {', '.join(parts)}"
+    if learning := summary.get("learning"):
+        yield _outlook(learning)
+    yield from _long_range(summary)
+
+
+def reported_split(summary: Mapping[str, Any]) -> str:
+    """The split whose errors say how good a model is: the test's, else the next that was not trained on."""
+    return next(s for s in ("test", "val", "all", "train") if s in summary)
+
+
+def warnings(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What makes a model useless."""
+    split = reported_split(summary)
+    error, spread = summary[split].get("force_rmse"), _spread(summary, split).get("force_spread")
+    if error and spread and error > spread:
+        yield (
+            f"the force error of {split}, {readable(error)} meV/Å, is above the spread of the forces themselves, "
+            f"{readable(spread)}: predicting zero would be better. Look at sognet data inspect, train longer, or lower "
+            "optimizer.lr"
+        )
+
+
+def suggestions(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What to try next, by what limits the error."""
+    learning = summary.get("learning")
+    errors = {s: summary[s].get("force_rmse") for s in ("train", "val") if s in summary}
+    train, val = errors.get("train"), errors.get("val")
+    spread = _spread(summary, "val").get("force_spread")
+    if learning and learning["falling"]:
+        yield "train longer, the error was still falling (sognet train resume=<this folder>, with a larger budget)"
+    elif train and val and val > OVERFITTED * train:
+        yield (
+            f"more structures: the error of the training split, {readable(train)} meV/Å, is well below that of the "
+            f"validation split, {readable(val)}"
+        )
+    elif learning and val and spread and val > GOOD * spread:
+        yield "a larger model or cutoff: the error falls no longer, and that of the training split is no lower"
+    if any(decay.get("status") == "undetermined" for decay in summary.get("kernel", ())):
+        yield "compare with model/long_range=none: these data may need no long-range layer"
+
+
+def _spread(summary: Mapping[str, Any], split: str) -> Mapping[str, float]:
+    return summary.get("spread", {}).get(split, {})
+
+
+def _error(summary: Mapping[str, Any], split: str, target: str) -> str:
+    """For instance `forces 33.0 of 812 meV/Å (R² 0.998)`."""
+    name = {"force": "forces"}.get(target, target)
+    if (rmse := summary[split].get(f"{target}_rmse")) is None:
+        return ""
+    spread, r2 = (_spread(summary, split).get(f"{target}_{name}") for name in ("spread", "r2"))
+    if spread is None:
+        return f"{name} {readable(rmse)} {UNITS[target]}"
+    return f"{name} {readable(rmse)} of {readable(spread)} {UNITS[target]} (R² {_determination(r2)})"
+
+
+def _determination(r2: float) -> str:
+    """As many digits as tell it from 1."""
+    texts = (f"{r2:.{digits}f}" for digits in (3, 4, 5))
+    return next((t for t in texts if not t.startswith("1")), "above 0.99999")
+
+
+def _outlook(learning: Mapping[str, Any]) -> str:
+    low, high = learning["tenfold"]
+    unit = UNITS[learning["target"].removesuffix("_rmse")]
+    fell = f"the validation error fell by {100 * max(0.0, learning['fall']):.0f} % in the last third of the time"
+    if not learning["falling"]:
+        return f"{fell}: it is no longer falling"
+    expected = (
+        f"{readable(low, 2)} to {readable(high, 2)}" if readable(low, 2) != readable(high, 2) else readable(low, 2)
+    )
+    return f"{fell}; ten times the time may give {expected} {unit}, if the curve goes on as a power law"
+
+
+def _long_range(summary: Mapping[str, Any]) -> Iterator[str]:
+    shares = summary.get("long_range")
+    if shares and shares["force_rms"] > 0:
+        of_forces = 100 * shares["long_range_force_rms"] / shares["force_rms"]
+        of_energy = summary["long_range_energy_share"]
+        if of_energy > 1:
+            times = readable(of_energy, 2)
+            yield (
+                f"long range: {readable(of_forces, 2)} % of the forces; its energy is {times} times the interaction "
+                "energy, so that short and long range cancel and neither means anything by itself"
+            )
+        else:
+            yield (
+                f"long range: {readable(of_forces, 2)} % of the forces, {readable(100 * of_energy, 2)} % of the "
+                "interaction energy"
+            )
+    several = len(summary.get("kernel", ())) > 1
+    for channel, decay in enumerate(summary.get("kernel", ())):
+        yield f"long-range kernel{f' {channel}' if several else ''}: {_kernel(decay, summary)}"
+
+
+def _kernel(decay: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    now, start, status = _law(decay["exponent"]), decay.get("initial_exponent"), decay.get("status", "found")
+    began = f"it began as {_law(start)}" if start is not None else "it began otherwise"
+    span = f"from {decay['r_min']:.1f} to {decay['r_max']:.1f} Å"
+    if status == "fixed":
+        return f"{now} {span}, not trained"
+    if status == "unchanged":
+        return f"{now} {span}, as it began: training has not changed it, so this is no finding"
+    if status == "undetermined":
+        sensitivity = summary["long_range"]["decay_sensitivity"]
+        return (
+            f"not determined by the data: an exponent that is 0.5 larger or smaller changes the forces by "
+            f"{readable(sensitivity, 2)} meV/Å, less than their error (now {now}, {began})"
+        )
+    if decay["exponent"] <= 0 or decay.get("misfit", 0.0) > MISFIT:
+        return f"no power law {span} ({began})"
+    strength = ""
+    if summary.get("charges_known"):
+        strength = f", strength {readable(decay['coulomb_ratio'])} of that of two charges e in vacuum"
+    return f"learned {now} {span} (Coulomb: r^-1; {began}){strength}"
+
+
+def _law(exponent: float) -> str:
+    return f"r^{-exponent:.2f}"

@@ -1,0 +1,119 @@
+"""What the long-range layer contributes to the forces, and whether the data determine how its kernel decays."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from sognet.analysis.kernel_decay import fitted_decay, initial_kernel
+from sognet.data.graph import build_graph
+from sognet.data.structure import Structure
+from sognet.long_range import SumOfGaussians
+from sognet.model import SOGNet
+
+SAMPLE = 16
+"""Structures that are looked at, with at most SAMPLE_ATOMS atoms in all."""
+
+SAMPLE_ATOMS = 4_000
+
+TILT = 0.5
+"""Change of the exponent that the forces should tell."""
+
+UNCHANGED = 0.02
+"""Change of the exponent that is none."""
+
+
+def long_range_forces(model: SOGNet, batch: Data) -> Tensor:
+    """The part −∂E_LR/∂r of a model's forces, (N,3) in eV/Å, with what the latents' dependence on r adds."""
+    batch = copy.copy(batch)
+    with torch.enable_grad():
+        batch.pos = batch.pos.to(next(model.parameters()).dtype).detach().requires_grad_()
+        energy = model(batch, forces=False, stress=False)["energy_long_range"]
+        (gradient,) = torch.autograd.grad(energy.sum(), batch.pos, allow_unused=True, materialize_grads=True)
+    return -gradient
+
+
+def force_shares(model: SOGNet, structures: Sequence[Structure]) -> dict[str, float]:
+    """Of some of the structures, in meV/Å: `force_rms`, `long_range_force_rms`, and `decay_sensitivity`.
+
+    The sensitivity is by how much (RMS) the forces change where the exponent of the kernel is TILT larger or smaller,
+    whichever is less, at the strength that changes them least: the weight of each Gaussian is multiplied by its
+    bandwidth to the power ±TILT, and what remains of the difference after the best common factor counts. Below the
+    error of the forces, the data do not tell one exponent from the other.
+    """
+    device = next(model.parameters()).device
+    graphs = [build_graph(s, model.cutoff) for s in _sample(structures)]
+    batch = Batch.from_data_list(graphs).to(device)
+    forces = model(batch, stress=False)["forces"].detach().double()
+    of_layer = long_range_forces(model, batch).double()
+    found = {"force_rms": _rms(forces), "long_range_force_rms": _rms(of_layer)}
+    if not isinstance(getattr(model.long_range, "kernel", None), SumOfGaussians):
+        return found
+    changes = []
+    for tilt in (TILT, -TILT):
+        with tilted(model.long_range.kernel, tilt):
+            other = long_range_forces(model, batch).double()
+        square = other.square().sum()
+        factor = (of_layer * other).sum() / square if square > 0 else 0.0
+        changes.append(_rms(of_layer - factor * other))
+    return found | {"decay_sensitivity": min(changes)}
+
+
+@contextmanager
+def tilted(kernel: SumOfGaussians, exponent: float) -> Iterator[None]:
+    """A kernel whose decay is steeper by an exponent, in place: each weight times its bandwidth to that power."""
+    before = kernel.relative_weights.detach().clone()
+    with torch.no_grad():
+        middle = kernel.bandwidths.log().mean().exp()
+        kernel.relative_weights.mul_((kernel.bandwidths / middle) ** exponent)
+        try:
+            yield
+        finally:
+            kernel.relative_weights.copy_(before)
+
+
+def decays(
+    model: SOGNet, box_length: float, sensitivity: float | None, force_rmse: float | None
+) -> list[dict[str, Any]]:
+    """The fitted decay of each channel's kernel, with what can be said of it.
+
+    `initial_exponent` is that of the kernel before training, and `status` one of `fixed`, `undetermined` (another
+    exponent changes the forces by less than their error), `unchanged` (the exponent is that of the start), `found`.
+    """
+    kernel = model.long_range.kernel
+    initial = initial_kernel(kernel)
+    found = []
+    for channel in range(kernel.n_channels):
+        decay = fitted_decay(kernel, model.cutoff, box_length, channel)
+        before = fitted_decay(initial, model.cutoff, box_length, channel)
+        if decay is None:
+            continue
+        exponent = before.exponent if before else None
+        if not kernel.trainable:
+            status = "fixed"
+        elif sensitivity is not None and force_rmse is not None and sensitivity < force_rmse:
+            status = "undetermined"
+        elif exponent is not None and abs(decay.exponent - exponent) < UNCHANGED:
+            status = "unchanged"
+        else:
+            status = "found"
+        found.append(vars(decay) | {"initial_exponent": exponent, "status": status})
+    return found
+
+
+def _sample(structures: Sequence[Structure]) -> list[Structure]:
+    chosen, atoms = [], 0
+    for structure in structures[:: max(1, len(structures) // SAMPLE)]:
+        atoms += len(structure)
+        if chosen and (atoms > SAMPLE_ATOMS or len(chosen) == SAMPLE):
+            break
+        chosen.append(structure)
+    return chosen
+
+
+def _rms(forces: Tensor) -> float:
+    return 1000.0 * float(forces.square().mean().sqrt())

@@ -1,0 +1,85 @@
+"""What a report says in sentences."""
+
+import pytest
+
+from sognet.analysis.findings import sentences, suggestions, warnings
+
+DECAY = {
+    "exponent": 1.11, "initial_exponent": 2.0, "r_min": 6.0, "r_max": 14.0, "coulomb_ratio": 0.0256, "misfit": 0.02,
+    "status": "found",
+}  # fmt: skip
+
+
+def summary(force_rmse=33.04, share=0.3, **decay):
+    return {
+        "train": {"force_rmse": 30.0}, "val": {"force_rmse": force_rmse},
+        "test": {"force_rmse": force_rmse, "energy_rmse": 1.2345}, "all": {"force_rmse": 31.0},
+        "spread": {s: {"force_spread": 812.3, "force_r2": 0.99834, "energy_spread": 41.0, "energy_r2": 0.999996}
+                   for s in ("train", "val", "test", "all")},
+        "kernel": [DECAY | decay], "long_range_energy_share": share, "charges_known": True,
+        "long_range": {"force_rms": 800.0, "long_range_force_rms": 96.0, "decay_sensitivity": 1.2},
+    }  # fmt: skip
+
+
+def said(**settings) -> str:
+    return "\n".join(sentences(summary(**settings)))
+
+
+def test_errors_stand_beside_the_spread():
+    assert "test: forces 33.0 of 812 meV/Å (R² 0.998), energy 1.23 of 41.0 meV/atom (R² above 0.99999)" in said()
+
+
+def test_a_finding_is_said_with_the_start_and_the_range():
+    text = said()
+    assert "learned r^-1.11 from 6.0 to 14.0 Å (Coulomb: r^-1; it began as r^-2.00)" in text
+    assert "strength 0.0256" in text
+    assert "long range: 12 % of the forces, 30 % of the interaction energy" in text
+
+
+@pytest.mark.parametrize(
+    ("decay", "expected"),
+    [
+        ({"status": "unchanged"}, "no finding"),
+        ({"status": "undetermined"}, "not determined by the data"),
+        ({"status": "fixed"}, "not trained"),
+        ({"exponent": -0.61}, "no power law"),
+        ({"misfit": 0.5}, "no power law"),
+    ],
+)
+def test_what_is_no_finding_is_not_said_as_one(decay, expected):
+    text = said(**decay)
+    assert expected in text
+    assert "learned" not in text
+    assert "--" not in text
+
+
+def test_a_share_above_the_interaction_energy_is_said_to_mean_nothing():
+    text = said(share=4.1)
+    assert "4.1 times the interaction energy" in text
+    assert "neither means anything" in text
+    assert "e+" not in text
+
+
+def test_an_error_above_the_spread_is_a_warning():
+    assert list(warnings(summary())) == []
+    (warning,) = warnings(summary(force_rmse=900.0))
+    assert "900 meV/Å, is above the spread of the forces themselves, 812" in warning
+
+
+def test_the_outlook_is_in_words():
+    learning = {"target": "force_rmse", "fall": 0.12, "falling": True, "tenfold": [17.3, 26.9]}
+    text = "\n".join(sentences(summary() | {"learning": learning}))
+    assert "fell by 12 % in the last third of the time; ten times the time may give 17 to 27 meV/Å" in text
+    assert "train longer" in next(suggestions(summary() | {"learning": learning}))
+    settled = learning | {"fall": 0.01, "falling": False}
+    assert "no longer falling" in "\n".join(sentences(summary() | {"learning": settled}))
+
+
+def test_suggestions_follow_what_limits_the_error():
+    assert "more structures" in next(suggestions(summary(force_rmse=60.0)))
+    assert any("model/long_range=none" in s for s in suggestions(summary(status="undetermined")))
+
+
+def test_summaries_of_earlier_versions_are_read():
+    old = {"all": {"energy_rmse": 1.0}, "kernel": [{"exponent": 1.0, "r_min": 4.0, "r_max": 6.0, "coulomb_ratio": 1.0}]}
+    assert next(iter(sentences(old))) == "all: energy 1.00 meV/atom"

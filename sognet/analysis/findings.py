@@ -63,7 +63,7 @@ def suggestions(summary: Mapping[str, Any]) -> Iterator[str]:
     train, val = errors.get("train"), errors.get("val")
     spread = _spread(summary, "val").get("force_spread")
     if learning and learning["falling"]:
-        yield "train longer, the error was still falling (sognet train resume=<this folder>, with a larger budget)"
+        yield "train longer: the error was falling (trainer.max_epochs, or trainer.max_time)"
     elif train and val and val > OVERFITTED * train:
         yield (
             f"more structures: the error of the training split, {readable(train)} meV/Å, is well below that of the "
@@ -71,8 +71,9 @@ def suggestions(summary: Mapping[str, Any]) -> Iterator[str]:
         )
     elif learning and val and spread and val > GOOD * spread:
         yield "a larger model or cutoff: the error falls no longer, and that of the training split is no lower"
-    if any(decay.get("status") == "undetermined" for decay in summary.get("kernel", ())):
-        yield "compare with model/long_range=none: these data may need no long-range layer"
+    shares, error = summary.get("long_range"), summary[reported_split(summary)].get("force_rmse")
+    if shares and error and shares["long_range_force_rms"] < error:
+        yield "compare with model/long_range=none: the long-range forces are smaller than the error of the forces"
 
 
 def _spread(summary: Mapping[str, Any], split: str) -> Mapping[str, float]:
@@ -99,13 +100,13 @@ def _determination(r2: float) -> str:
 def _outlook(learning: Mapping[str, Any]) -> str:
     low, high = learning["tenfold"]
     unit = UNITS[learning["target"].removesuffix("_rmse")]
-    fell = f"the validation error fell by {100 * max(0.0, learning['fall']):.0f} % in the last third of the time"
     if not learning["falling"]:
-        return f"{fell}: it is no longer falling"
-    expected = (
-        f"{readable(low, 2)} to {readable(high, 2)}" if readable(low, 2) != readable(high, 2) else readable(low, 2)
+        return "the validation error did not fall in the middle of the run: more time alone is unlikely to help"
+    expected = " to ".join(dict.fromkeys(readable(value, 2) for value in (low, high)))
+    return (
+        f"the validation error fell by {100 * learning['fall']:.0f} % from a third to two thirds of the time; ten "
+        f"times the time may give {expected} {unit} (extrapolated from this one curve)"
     )
-    return f"{fell}; ten times the time may give {expected} {unit}, if the curve goes on as a power law"
 
 
 def _long_range(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -140,7 +141,7 @@ def _kernel(decay: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     if status == "undetermined":
         sensitivity = summary["long_range"]["decay_sensitivity"]
         return (
-            f"not determined by the data: an exponent that is 0.5 larger or smaller changes the forces by "
+            f"not determined at this accuracy: an exponent that is 0.5 larger or smaller changes the forces by "
             f"{readable(sensitivity, 2)} meV/Å, less than their error (now {now}, {began})"
         )
     if decay["exponent"] <= 0 or decay.get("misfit", 0.0) > MISFIT:

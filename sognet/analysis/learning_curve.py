@@ -1,8 +1,9 @@
-"""Whether the validation error was still falling, and what more time would give, from the curve of one run.
+"""What more time would give, estimated from the validation errors of one run.
 
-The best error so far is read as a power law of the training time, e ∝ t^(−b). The exponent is fitted twice, to the
-first part of the last decade of the time, where the learning rate is still high, and to all of that decade; the two
-bracket what the end of the schedule does to the curve.
+The end of a run is flat because its learning rate has fallen, so the curve is read in the middle, between a third and
+two thirds of the time, as a power law e ∝ t^(−b). Of runs whose tenfold was trained as well, b of the middle was
+between half and twice that from end to end, but for short runs, whose first epochs are steeper than anything later; the
+estimate is a range for this reason, and bounded.
 """
 
 import csv
@@ -12,25 +13,27 @@ from pathlib import Path
 import numpy as np
 
 TARGETS = ("force_rmse", "energy_rmse")
+
 FEWEST = 8
-"""Validations in the last decade of the time, without which nothing is said."""
+"""Validations between a third and two thirds of the time, without which nothing is said."""
 
-FALLING = 0.05
-"""Relative fall over the last third of the time from which on an error counts as falling."""
+STEEPEST = (0.35, 0.2)
+"""Largest exponents that are believed, for the lower and the upper end of the range."""
 
-POINTS = 24
-"""Points at which the curve is read, evenly spaced in the logarithm of the time."""
+FLATTEST = 0.03
+"""Exponent below which an error does not fall."""
 
 
 @dataclass(frozen=True)
 class Outlook:
     """Of the error `target` on the validation split (meV/Å or meV/atom).
 
-    `fall` is by which part of itself the best error fell over the last third of the time, and `tenfold` between which
-    errors a run of ten times the time may end.
+    `exponent` is the b of the middle of the run, `fall` the part of itself by which the error fell there, and `tenfold`
+    the range in which a run of ten times the time may end.
     """
 
     target: str
+    exponent: float
     fall: float
     falling: bool
     tenfold: tuple[float, float]
@@ -42,10 +45,11 @@ def outlook(file: Path) -> Outlook | None:
         return None
     with file.open(newline="") as source:
         rows = list(csv.DictReader(source))
+    seconds = {row["epoch"]: float(row["seconds"]) for row in rows if row.get("seconds")}
     for target in TARGETS:
-        points = [
-            (float(r["seconds"]), float(r[name])) for r in rows if r.get("seconds") and r.get(name := f"val/{target}")
-        ]
+        name = f"val/{target}"
+        validated = [row for row in rows if row.get(name) and row["epoch"] in seconds]
+        points = [(seconds[row["epoch"]], float(row[name])) for row in validated]
         if points:
             return fitted_outlook(np.array(points), target)
     return None
@@ -56,18 +60,14 @@ def fitted_outlook(points: np.ndarray, target: str) -> Outlook | None:
     points = points[np.isfinite(points).all(1) & (points > 0).all(1)]
     if not len(points):
         return None
-    seconds, best = points[:, 0], np.minimum.accumulate(points[:, 1])
-    end = seconds[-1]
-    if (seconds >= end / 10).sum() < FEWEST:
+    seconds, errors = points.T
+    middle = (seconds >= seconds[-1] / 3) & (seconds <= seconds[-1] * 2 / 3)
+    if middle.sum() < FEWEST:
         return None
-    fall = 1.0 - best[-1] / np.interp(end * 2 / 3, seconds, best)
-    slopes = [_slope(seconds, best, max(end / 10, seconds[0]), last) for last in (end / 2, end)]
-    low, high = (float(best[-1] * 10 ** -max(0.0, b)) for b in (max(slopes), min(slopes)))
-    return Outlook(target, float(fall), bool(fall > FALLING), (low, high))
-
-
-def _slope(seconds: np.ndarray, best: np.ndarray, first: float, last: float) -> float:
-    """Exponent b of the power law that fits the curve between two times."""
-    x = np.linspace(np.log(first), np.log(last), POINTS)
-    y = np.interp(np.exp(x), seconds, np.log(best))
-    return -float(np.polyfit(x, y, 1)[0])
+    exponent = -float(np.polyfit(np.log(seconds[middle]), np.log(errors[middle]), 1)[0])
+    falling = exponent > FLATTEST
+    end = float(np.median(errors[-max(1, len(errors) // 20) :]))
+    factors = zip((2.0, 0.5), STEEPEST, strict=True)
+    believed = [min(most, exponent * factor) if falling else 0.0 for factor, most in factors]
+    low, high = (end * 10**-b for b in believed)
+    return Outlook(target, exponent, 1 - 2**-exponent, falling, (low, high))

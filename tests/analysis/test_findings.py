@@ -40,7 +40,7 @@ def test_a_finding_is_said_with_the_start_and_the_range():
     ("decay", "expected"),
     [
         ({"status": "unchanged"}, "no finding"),
-        ({"status": "undetermined"}, "not determined by the data"),
+        ({"status": "undetermined"}, "not determined at this accuracy"),
         ({"status": "fixed"}, "not trained"),
         ({"exponent": -0.61}, "no power law"),
         ({"misfit": 0.5}, "no power law"),
@@ -67,17 +67,19 @@ def test_an_error_above_the_spread_is_a_warning():
 
 
 def test_the_outlook_is_in_words():
-    learning = {"target": "force_rmse", "fall": 0.12, "falling": True, "tenfold": [17.3, 26.9]}
+    learning = {"target": "force_rmse", "exponent": 0.2, "fall": 0.12, "falling": True, "tenfold": [17.3, 26.9]}
     text = "\n".join(sentences(summary() | {"learning": learning}))
-    assert "fell by 12 % in the last third of the time; ten times the time may give 17 to 27 meV/Å" in text
+    assert "fell by 12 % from a third to two thirds of the time; ten times the time may give 17 to 27 meV/Å" in text
     assert "train longer" in next(suggestions(summary() | {"learning": learning}))
-    settled = learning | {"fall": 0.01, "falling": False}
-    assert "no longer falling" in "\n".join(sentences(summary() | {"learning": settled}))
+    settled = learning | {"fall": 0.0, "falling": False}
+    assert "more time alone is unlikely to help" in "\n".join(sentences(summary() | {"learning": settled}))
 
 
 def test_suggestions_follow_what_limits_the_error():
     assert "more structures" in next(suggestions(summary(force_rmse=60.0)))
-    assert any("model/long_range=none" in s for s in suggestions(summary(status="undetermined")))
+    weak = summary() | {"long_range": {"force_rms": 800.0, "long_range_force_rms": 10.0, "decay_sensitivity": 0.1}}
+    assert any("model/long_range=none" in s for s in suggestions(weak))
+    assert not any("model/long_range=none" in s for s in suggestions(summary()))
 
 
 def test_summaries_of_earlier_versions_are_read():

@@ -70,7 +70,7 @@ def test_number_of_neighbours_is_given_or_counted():
         ("optimzer=lbfgs", {"optimzer": "optimizer"}),
         ("model.n_gaussians=6", {"model.n_gaussians": "model.long_range.n_gaussians"}),
         ("dataset.pair=CC", {}),
-        ("kernel_lr_factor=2", {}),
+        ("module.kernel_lr_factor=2", {}),
     ],
 )
 def test_the_nearest_name_is_offered(typed, meant):

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from sognet.analysis.renamed_settings import up_to_date
 from sognet.data import DATA_SETS, Splits
 from sognet.errors import InputError
 
@@ -26,7 +27,7 @@ def trained_configuration(checkpoint: Path) -> DictConfig:
         ) from None
     if not isinstance(config, DictConfig):
         raise InputError(f"{file}: not a configuration of a run; move it away and name the data, dataset=...")
-    return config
+    return up_to_date(config)
 
 
 def shared_splits(datasets: Sequence[DictConfig | None], checkpoints: Sequence[Path]) -> Splits:

@@ -10,14 +10,17 @@ PACKAGED = Path(__file__).parents[1] / "conf"
 CONFIGURATION = PACKAGED if PACKAGED.is_dir() else Path(__file__).parents[2] / "conf"
 """Folder of the configuration groups, inside the wheel or beside the package."""
 
-WITHOUT_PACKAGE = ("experiment", "sweep")
-"""Groups whose values are set where they belong, not below the group's name."""
+GLOBAL = "# @package _global_"
+"""First line of files whose values are set where they belong, not below the group's name."""
+
+OF_THIS_MACHINE = "local"
+"""Group that is not part of the package."""
 
 PAGE_START = """# Configuration
 
 Written by `sognet configuration`. `group=option` chooses one of the files below, `group.name=value` sets a value in it;
-values of experiments and sweeps stand where they belong, not below `experiment` or `sweep`. A value that another one
-follows is written `${name}`.
+files of `experiment`, `hparams_search` and `debug` set values of the other groups. A value that another one follows is
+written `${name}`.
 """
 
 
@@ -25,7 +28,7 @@ def groups() -> dict[str, list[str]]:
     """Options of each group."""
     found: dict[str, list[str]] = {}
     for file in sorted(CONFIGURATION.rglob("*.yaml")):
-        if file.parent != CONFIGURATION:
+        if file.parent not in (CONFIGURATION, CONFIGURATION / OF_THIS_MACHINE):
             found.setdefault(str(file.parent.relative_to(CONFIGURATION)), []).append(file.stem)
     return found
 
@@ -34,9 +37,8 @@ def values() -> list[str]:
     """Dotted names of all values of all options, and the names of the groups."""
     names: dict[str, None] = dict.fromkeys(groups())
     for file in sorted(CONFIGURATION.rglob("*.yaml")):
-        group = file.parent.relative_to(CONFIGURATION).parts
-        if group[:1] not in [(g,) for g in WITHOUT_PACKAGE]:
-            names |= dict.fromkeys(_names(OmegaConf.load(file), ".".join(group)))
+        group = () if file.read_text().startswith(GLOBAL) else file.parent.relative_to(CONFIGURATION).parts
+        names |= dict.fromkeys(_names(OmegaConf.load(file), ".".join(group)))
     return list(names)
 
 
@@ -61,7 +63,7 @@ def page() -> str:
     for group, options in {"": commands, **groups()}.items():
         parts.append(f"## {group}\n" if group else "## Outside of the groups\n")
         for option in options:
-            text = (CONFIGURATION / group / f"{option}.yaml").read_text().replace("# @package _global_\n", "").strip()
+            text = (CONFIGURATION / group / f"{option}.yaml").read_text().replace(f"{GLOBAL}\n", "").strip()
             parts.append(f"`{group}={option}`\n" if group else f"`sognet {option.replace('_', ' ')}`\n")
             parts.append(f"```yaml\n{text}\n```\n")
     return "\n".join(parts).rstrip()

@@ -8,6 +8,7 @@ import hydra
 from omegaconf import DictConfig
 
 from sognet import __version__
+from sognet.analysis.renamed_settings import refuse_renamed
 from sognet.cli.completion import bash_script
 from sognet.cli.configuration import CONFIGURATION, nearest, page
 from sognet.cli.endings import INTERRUPTED, clear_ending
@@ -23,6 +24,9 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
   sognet train experiment=dimers dataset.pair=CC       a published data set
   sognet train resume=outputs/default/<date>_<time>    continue a run that was interrupted
   sognet train -m model.long_range.n_gaussians=6,12    one run for each value
+  sognet train hparams_search=optuna dataset.path=...  a search for the best settings
+  sognet train debug=limit dataset.path=mine.xyz       a few steps, to see whether everything works
+  sognet train --config-dir mine experiment=ours       experiments of your own, mine/experiment/ours.yaml
   sognet train dataset.path=mine.xyz ensemble=4        a committee of four models
   sognet evaluate checkpoint=outputs/.../best.ckpt     errors, predictions and figures of a trained model
   sognet evaluate checkpoint=[a.ckpt,b.ckpt]           a table that compares models; with committee=true, their mean
@@ -141,6 +145,7 @@ def main() -> None:
         sys.exit(f"sognet has no command {command!r}; there are {names} (see sognet --help)")
     try:
         sys.argv = [sys.argv[0], *quote_arguments(sys.argv[2:])]
+        refuse_renamed(sys.argv)
     except InputError as error:
         sys.exit(f"error: {error}")
     sys.argv += [f"hydra.run.dir={a.removeprefix('resume=')}" for a in sys.argv if a.startswith("resume=")]

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sognet.analysis.numbers import readable
+from sognet.analysis.renamed_settings import up_to_date
 from sognet.errors import InputError
 from sognet.progress import duration
 
@@ -58,7 +59,7 @@ def finished_runs(roots: Sequence[Path]) -> list[FinishedRun]:
         if not files:
             raise InputError(f"{root}: no finished runs below this folder")
         for file in files:
-            config = OmegaConf.load(file.with_name("config.yaml"))
+            config = up_to_date(OmegaConf.load(file.with_name("config.yaml")))
             command = OmegaConf.to_container(config.get("command") or OmegaConf.create())
             runs.setdefault(
                 file.parent.resolve(),

@@ -79,22 +79,14 @@ def build_module(config: DictConfig, model: SOGNet, loss: PotentialLoss) -> Pote
     """Training of a model with the optimizer and the schedule of the configuration."""
     if str(config.trainer.precision).startswith("64"):
         model.double()  # Lightning does it after it has loaded a checkpoint, which would round the weights
-    return PotentialModule(
-        model,
-        loss,
-        instantiate(config.optimizer),
-        instantiate(config.scheduler) if config.scheduler else None,
-        kernel_lr_factor=config.kernel_lr_factor,
-        latent_lr_factor=config.latent_lr_factor,
-        kernel_weight_decay=config.kernel_weight_decay,
-        warmup_steps=config.warmup_steps,
-    )
+    scheduler = instantiate(config.scheduler) if config.scheduler else None
+    return instantiate(config.module)(model, loss, instantiate(config.optimizer), scheduler)
 
 
 def build_datamodule(config: DictConfig, splits: Splits, cutoff: float) -> StructureDataModule:
     """Batches of the splits for a model of this cutoff (Å)."""
-    batch = dict(config.batch, stages=[Stage(**stage) for stage in config.batch.stages])
-    return StructureDataModule(splits, cutoff, seed=config.seed, **batch)
+    stages = [Stage(**stage) for stage in config.batch.stages]
+    return instantiate(config.batch)(splits, cutoff, seed=config.seed, stages=stages)
 
 
 def build_trainer(
@@ -142,7 +134,9 @@ def hint_at_total_charge(model: SOGNet, splits: Splits) -> None:
         )
 
 
-def thinned(splits: Splits) -> Splits:
-    """Splits with no more training structures than are held in memory for the report."""
-    every = math.ceil(len(splits.train) / REPORTED_STRUCTURES)
-    return Splits(splits.name, splits.train[::every], splits.val, splits.test)
+def reported_splits(config: DictConfig, splits: Splits) -> Splits:
+    """Structures that the report is about: no more of a streamed training split than are held in memory, and those of
+    the test split only with `test=true`.
+    """
+    every = math.ceil(len(splits.train) / REPORTED_STRUCTURES) if splits.statistics else 1
+    return Splits(splits.name, splits.train[::every], splits.val, splits.test if config.test else [])

@@ -16,16 +16,31 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-from sognet.data import Stage, StructureDataModule
+from sognet.analysis.renamed_settings import refuse_renamed_in
+from sognet.data import Stage
 from sognet.errors import InputError
 from sognet.long_range import FourierConvolution, SumOfGaussians, log_spaced_convolution, power_law_convolution
-from sognet.training.module import PotentialModule
 
 HANDED_ON: dict[Callable, tuple[Callable, ...]] = {
     power_law_convolution: (SumOfGaussians.power_law, FourierConvolution),
     log_spaced_convolution: (SumOfGaussians.log_spaced, FourierConvolution),
 }
 """Functions that hand their settings on, and to whom."""
+
+GROUPS = (
+    "paths",
+    "dataset",
+    "batch",
+    "model",
+    "module",
+    "loss",
+    "optimizer",
+    "scheduler",
+    "trainer",
+    "callbacks",
+    "logger",
+)
+"""Groups of conf/train.yaml that have a place of their own in the configuration."""
 
 IN_WORDS = {"model.reference_energies": ("isolated",)}
 """Values that stand for others which the run puts in their place."""
@@ -57,24 +72,32 @@ def check(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     """
     if config.get("resume"):
         return
+    refuse_renamed_in(config)
+    for number, stage in enumerate(config.batch.stages):
+        _check_settings(stage, (Stage,), f"batch.stages[{number}]")
     for name, node in config.items_ex(resolve=False):
         if isinstance(node, DictConfig) and name != "hydra":
             _check_targets(node, str(name))
-    batch = OmegaConf.masked_copy(config.batch, [n for n in config.batch if n != "stages"])
-    _check_settings(batch, (StructureDataModule,), "batch")
-    for number, stage in enumerate(config.batch.stages):
-        _check_settings(stage, (Stage,), f"batch.stages[{number}]")
-    of_the_module = ("warmup_steps", "kernel_lr_factor", "latent_lr_factor", "kernel_weight_decay")
-    own = ("seed", "ensemble", "start_from", "start_charges", "freeze", *of_the_module)
-    _check_settings(OmegaConf.masked_copy(config, own), (PotentialModule, of_a_run), "")
+    own = [name for name in config if name not in (*GROUPS, "hydra")]
+    _check_settings(OmegaConf.masked_copy(config, own), (of_a_run,), "")
     for contradiction in contradictions(config, overrides):
         raise InputError(contradiction)
 
 
 def of_a_run(
-    seed: int, ensemble: int, start_from: str | None, start_charges: dict[str, float] | None, freeze: list[str]
+    name: str,
+    folder: str,
+    tags: list[str],
+    seed: int,
+    train: bool,
+    test: bool,
+    ensemble: int,
+    resume: str | None,
+    start_from: str | None,
+    start_charges: dict[str, float] | None,
+    freeze: list[str],
 ) -> None:
-    """Types of settings that no function takes as they are."""
+    """Names and types of the settings outside of the groups; another one is refused."""
 
 
 def contradictions(config: DictConfig, overrides: Sequence[str] = ()) -> Iterator[str]:
@@ -112,10 +135,11 @@ def contradictions(config: DictConfig, overrides: Sequence[str] = ()) -> Iterato
         yield "optimizer=lbfgs runs on one device: its line search would part on several; set trainer.devices=1"
     if any("WeightAveraging" in str(c.get("_target_")) for c in config.callbacks.values() if c):
         yield "optimizer=lbfgs takes few, large steps, which callbacks=ema would average over; leave one of them out"
-    if config.kernel_lr_factor != 1.0 or config.latent_lr_factor != 1.0 or config.kernel_weight_decay != 0.0:
+    module = config.module
+    if module.kernel_lr_factor != 1.0 or module.latent_lr_factor != 1.0 or module.kernel_weight_decay != 0.0:
         yield (
-            "optimizer=lbfgs has no kernel_lr_factor, latent_lr_factor or kernel_weight_decay; leave them out or set "
-            "optimizer=adam"
+            "optimizer=lbfgs has no module.kernel_lr_factor, latent_lr_factor or kernel_weight_decay; leave them out "
+            "or set optimizer=adam"
         )
 
 

@@ -22,11 +22,13 @@ from sognet.analysis.committee_report import print_committee, report_committee
 from sognet.analysis.findings import print_findings
 from sognet.analysis.model_report import write_summary
 from sognet.analysis.predictions import predict_splits
+from sognet.analysis.renamed_settings import up_to_date
 from sognet.analysis.run_data import shared_splits, trained_configuration
 from sognet.data import Splits, statistics
 from sognet.data.splits import fill_fractions
 from sognet.errors import InputError
 from sognet.model import load_committee
+from sognet.training.build import reported_splits
 from sognet.training.callbacks.preemption import requeued
 from sognet.training.checkpoint_io import BEST, LAST
 from sognet.training.distributed.processes import global_rank
@@ -103,7 +105,7 @@ def resumed_ensemble(config: DictConfig, overrides: Sequence[str]) -> DictConfig
     saved = folder / "config.yaml"
     if not saved.is_file() or OmegaConf.load(saved).get("ensemble", 1) < 2:
         raise InputError(f"resume={folder}: no ensemble to continue")
-    resumed = overridden(OmegaConf.load(saved), overrides, folder)
+    resumed = overridden(up_to_date(OmegaConf.load(saved)), overrides, folder)
     resumed.ensemble = n_members(config)
     resumed.folder = str(folder)
     return resumed
@@ -156,6 +158,7 @@ def report_members(config: DictConfig) -> float:
     on_cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
     models = load_committee(checkpoints, "cpu" if on_cpu else "cuda")
     splits = shared_splits([trained_configuration(file).get("dataset") for file in checkpoints], checkpoints)
+    splits = reported_splits(config, splits)
     predictions = {
         name: predict_splits(model, splits, config.batch.eval_batch_size, config.loss.stress > 0)
         for name, model in zip(names, models, strict=True)

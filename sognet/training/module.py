@@ -136,7 +136,7 @@ class PotentialModule(lightning.LightningModule):
             optimizer = self.make_optimizer(groups)
         except ValueError as error:
             raise InputError(
-                f"optimizer: {error}; kernel_lr_factor, latent_lr_factor and kernel_weight_decay need one with "
+                f"optimizer: {error}; module.kernel_lr_factor, latent_lr_factor and kernel_weight_decay need one with "
                 "parameter groups"
             ) from None
         for group in optimizer.param_groups:

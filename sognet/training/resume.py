@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from sognet.analysis.renamed_settings import up_to_date
 from sognet.errors import InputError
 from sognet.training.checkpoint_io import LAST
 from sognet.training.distributed.processes import global_rank
@@ -20,7 +21,7 @@ def resumed_configuration(folder: Path, overrides: Sequence[str]) -> DictConfig:
     """
     if not (folder / "checkpoints" / LAST).is_file():
         raise InputError(f"resume={folder}: no run with a checkpoint {LAST} to continue")
-    config = overridden(OmegaConf.load(folder / "config.yaml"), overrides, folder)
+    config = overridden(up_to_date(OmegaConf.load(folder / "config.yaml")), overrides, folder)
     config.folder = str(folder)
     if global_rank() == 0:
         OmegaConf.save(config, folder / "config.yaml")

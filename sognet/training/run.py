@@ -27,8 +27,8 @@ from sognet.training.build import (
     build_trainer,
     check_targets,
     hint_at_total_charge,
+    reported_splits,
     starting_model,
-    thinned,
 )
 from sognet.training.callbacks.kernel_decay import KernelDecayMonitor
 from sognet.training.callbacks.preemption import requeued
@@ -93,7 +93,7 @@ def command_line() -> dict[str, Any]:
 
 
 def train(config: DictConfig) -> float | None:
-    """Train, from the last checkpoint where the run folder has one, and report on the best.
+    """Train, from the last checkpoint where the run folder has one, and report on the best; with `train=false`, report.
 
     Returns the force RMSE (meV/Å) of the validation split, on rank 0.
 
@@ -116,26 +116,27 @@ def train(config: DictConfig) -> float | None:
     datamodule = build_datamodule(config, splits, model.cutoff)
     module = build_module(config, model, loss)
     logger.info("%d training, %d validation, %d test structures", *map(len, (splits.train, splits.val, splits.test)))
-    reported = thinned(splits) if splits.statistics else splits
+    reported = reported_splits(config, splits)
     if global_rank() == 0:
         hint_at_total_charge(model, reported)
     with distributed(config.trainer, folder / "config.yaml"):
         extra = [KernelDecayMonitor(box_length(reported))] if model.long_range else []
         trainer = build_trainer(config, bool(splits.val), datamodule, extra)
-        if last and trainer.is_global_zero:
+        if config.train and last and trainer.is_global_zero:
             forget_metrics_after(folder / "metrics.csv", read_checkpoint(last).get("global_step", 0))
         if trainer.is_global_zero:
             for run_logger in trainer.loggers:
                 log_configuration(run_logger, config)
-        trainer.fit(module, datamodule, ckpt_path=last, weights_only=True)
+        if config.train:
+            trainer.fit(module, datamodule, ckpt_path=last, weights_only=True)
         if not trainer.is_global_zero:
             return None
     seconds = module.earlier_seconds + time.perf_counter() - started
     checkpoints = [folder / "checkpoints" / name for name in (BEST, LAST)]
     best = next((file for file in checkpoints if file.is_file()), None)
-    if best is None:
+    if best is None and config.train:
         raise InputError("training ended before the first checkpoint; raise trainer.max_epochs or trainer.max_time")
-    trained = load_model(best, device=module.device)
+    trained = load_model(best, device=module.device) if best else model.eval()
     summary = report(trained, reported, folder, config.batch.eval_batch_size, stress=loss.uses("stress"))
     summary |= {"seconds": round(seconds, 1), "epochs": trainer.current_epoch}
     if learning := outlook(folder / "metrics.csv"):
@@ -150,7 +151,7 @@ def train(config: DictConfig) -> float | None:
     print_summary(summary, f"{splits.name}: {summary['epochs']} epochs in {duration(seconds)}")
     print(f"everything is in {folder}")
     for run_logger in trainer.loggers:
-        if isinstance(run_logger, WandbRun):
+        if isinstance(run_logger, WandbRun) and best:
             run_logger.close(best, summary["val" if splits.val else "train"])
     print_findings(summary)
     selected = summary["val" if splits.val else "train"]

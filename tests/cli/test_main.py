@@ -131,7 +131,8 @@ def test_stages_and_the_step_schedule(data, tmp_path):
 def test_parts_of_the_model_learn_at_rates_of_their_own(data, tmp_path):
     sognet(
         "train", "dataset=files", f"dataset.path={data}", f"paths.outputs={tmp_path}", *SMALL, "trainer.max_epochs=1",
-        "optimizer.lr=0.001", "kernel_lr_factor=0.5", "latent_lr_factor=3", "kernel_weight_decay=0.1", "warmup_steps=2",
+        "optimizer.lr=0.001", "module.kernel_lr_factor=0.5", "module.latent_lr_factor=3",
+        "module.kernel_weight_decay=0.1", "module.warmup_steps=2",
     )  # fmt: skip
     last = torch.load(run_folder(tmp_path) / "checkpoints" / "last.ckpt", weights_only=True)
     groups = last["optimizer_states"][0]["param_groups"]

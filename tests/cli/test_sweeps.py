@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
     "search",
     [
         ["-m", "seed=1,2", "model.n_latent=1,2"],
-        ["sweep=optuna", "hydra.sweeper.n_trials=4", "batch.batch_size=4", "seed=choice(1,2)"],
+        ["hparams_search=optuna", "hydra.sweeper.n_trials=4", "batch.batch_size=4", "seed=choice(1,2)"],
     ],
     ids=["grid", "optuna"],
 )

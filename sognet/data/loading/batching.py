@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import SequentialSampler
 
 
 class PlannedBatch(NamedTuple):
@@ -98,8 +98,10 @@ def share_out(members: np.ndarray, work: np.ndarray, limits: Sequence[Limit], ra
     return [members[rank_of == rank] for rank in range(ranks)]
 
 
-class BatchPlan(Sampler[PlannedBatch]):
+class BatchPlan(SequentialSampler):
     """Batches of one rank, epoch by epoch; every structure is in one batch of one rank.
+
+    It counts as sequential, so that Lightning does not replace it for `overfit_batches`.
 
     All ranks have the same number of batches. Consecutive structures of the epoch's order make up the batches of one
     step, which are shared out over the ranks by work.

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -116,7 +116,10 @@ class StructureDataModule(lightning.LightningDataModule):
         limits = self._limits("train", self.stage_batch_size(epoch))
         if "train" not in self.loaders:
             accumulate = self.trainer.accumulate_grad_batches if self.trainer else 1
-            plan = BatchPlan(self._order(dataset), self._work("train"), limits, *self._ranks(), accumulate)
+            order = self._order(dataset)
+            if self.trainer and self.trainer.overfit_batches:
+                order = partial(_of_first_epoch, order)
+            plan = BatchPlan(order, self._work("train"), limits, *self._ranks(), accumulate)
             self.loaders["train"] = self._loader(ResumableLoader, dataset, plan)
         loader = self.loaders["train"]
         loader.sampler.lay_out(epoch, limits)
@@ -203,3 +206,8 @@ def _ignore_interrupts(_: int) -> None:
 
 def _as_it_is(batch: object) -> object:
     return batch
+
+
+def _of_first_epoch(order: Callable[[int], np.ndarray], epoch: int) -> np.ndarray:
+    """Order of the first epoch, in every epoch."""
+    return order(0)

@@ -7,6 +7,7 @@ class FakeTrainer:
     """As much of a trainer as the data module looks at."""
 
     accumulate_grad_batches = 1
+    overfit_batches = 0
     num_devices = 1
 
     def __init__(self, epoch, ranks=1, rank=0):

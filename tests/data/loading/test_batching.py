@@ -186,3 +186,14 @@ def test_gradient_of_two_ranks_is_that_of_one(structures):
     assert len(one) == len(two) == 1
     assert len(one[0].structures) != len(two[0].structures)
     np.testing.assert_allclose(gradient(one[0], two[0]), gradient(whole), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("batches", [0, 1])
+def test_overfitting_takes_the_same_batches_in_every_epoch(structures, batches):
+    module = StructureDataModule(Splits("s", structures), 3.0)
+    taken = []
+    for epoch in range(2):
+        module.trainer = FakeTrainer(epoch)
+        module.trainer.overfit_batches = batches
+        taken.append([batch.structures for batch in module.train_dataloader().sampler])
+    assert (taken[0] == taken[1]) == bool(batches)

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint clean
+.PHONY: help install train test lint docs clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -13,15 +13,21 @@ $(BIN)/.ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
+install: $(BIN)/.ready  ## make the environment .venv with sognet and all extras
+	@echo "enter the environment with: source $(BIN)/activate"
+
 train: $(BIN)/.ready  ## train on the built-in electrolyte and show what was learned (about four minutes)
 	$(BIN)/sognet train experiment=electrolyte
 
-test: $(BIN)/.ready  ## run the tests (about five minutes on two cores)
+test: $(BIN)/.ready  ## run the tests (about ten minutes on two cores)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(BIN)/.ready  ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+docs: $(BIN)/.ready  ## build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) .pytest_cache .ruff_cache build dist site

@@ -26,16 +26,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a run, for its structures and its start")
     run = parser.parse_args().run
-    start_charges = OmegaConf.load(run / "config.yaml").start_charges
-    if not start_charges:
-        parser.error(f"{run}: a run without start_charges")
+    initial_charges = OmegaConf.load(run / "config.yaml").model.initial_charges
+    if not initial_charges:
+        parser.error(f"{run}: a run without model.initial_charges")
     structures = read(run / "predictions.extxyz", ":")
     names, types = np.unique(environments(structures)[1], return_inverse=True)
     kinds = np.split(types, np.cumsum([len(a) for a in structures])[:-1])
     fitted = [equations(a, k, len(names)) for a, k in zip(structures, kinds, strict=True) if a.info["split"] == "train"]
     matrix, target = (np.concatenate(parts) for parts in zip(*fitted, strict=True))
     share = np.bincount(types) / len(types) * len(names)
-    start = np.array([start_charges[name.partition("(")[0]] for name in names])
+    start = np.array([initial_charges[name.partition("(")[0]] for name in names])
     print("| scale | restraint / Å² | charges, r | slope | dipoles, r | quadrupoles, r | mean N / e | mean O / e |")
     print("| ---: " * 8 + "|")
     for scale in (0, 1, 2):

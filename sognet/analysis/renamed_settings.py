@@ -16,6 +16,7 @@ RENAMED = {
     "latent_lr_factor": "module.latent_lr_factor",
     "kernel_weight_decay": "module.kernel_weight_decay",
     "warmup_steps": "module.warmup_steps",
+    "start_charges": "model.initial_charges",
     "sweep": "hparams_search",
     "model.composition_energies": "model.reference_energies",
     "dataset=by_hand": "dataset=manual_download",

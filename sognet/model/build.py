@@ -43,4 +43,5 @@ def build_model(config: Mapping[str, Any], found: Statistics) -> SOGNet:
         short_range_settings["n_neighbors"] = max(1.0, found.average_neighbors)
     short_range = instantiate(config["short_range"], **short_range_settings)
     long_range = instantiate(config["long_range"]) if config["long_range"]["_target_"] else None
+    config = {name: value for name, value in config.items() if name != "initial_charges"}  # see training.initial_values
     return instantiate(config, short_range=short_range, long_range=long_range, _convert_="all", **settings)

@@ -35,6 +35,14 @@ class Readout(nn.Module):
         self.network = MLP(n_in, hidden, n_out, activation, bias, residual)
         self.bypass = nn.Linear(n_in, n_out, bias=bias) if bypass else None
 
+    @torch.no_grad()
+    def scale_outputs(self, factor: float) -> None:
+        """Multiply what the network and the bypass put out by a factor."""
+        for layer in (self.network.layers[-1], self.bypass):
+            if layer is not None:
+                for parameter in layer.parameters():
+                    parameter.mul_(factor)
+
     def forward(self, features: Tensor) -> Tensor:
         """(N, n_in) -> (N, n_out)."""
         out = self.network(features)

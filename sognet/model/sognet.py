@@ -25,6 +25,11 @@ class SOGNet(nn.Module):
     bypass : add a linear function of the features to both networks' outputs.
     residual : skip connections in both networks where the width stays or doubles.
     latent_bias : whether the latent-variable network has biases.
+    latent_scale : initial weights of the last layers of the latent-variable network, over the usual ones. The energy is
+        quadratic in the latents: small ones start a model near its short-range control.
+    neutral : share out what the latents of a structure add up to beyond its total charge Q equally over its atoms, so
+        that they add up to Q (in the first latent channel; to zero in the others). Charges of distant neutral fragments
+        depend on one another only as far as the network's own do not add up to zero in each.
     total_charge : append each structure's total charge Q (`graph.charge`) to the features of both networks.
     charge_key : name under which structures carry their total charge, `atoms.info[charge_key]`; for calculators.
     charges : known charges by chemical symbol, which replace the latent-variable network; P = 1.
@@ -53,6 +58,8 @@ class SOGNet(nn.Module):
         bypass: bool = True,
         residual: bool = False,
         latent_bias: bool = False,
+        latent_scale: float = 1.0,
+        neutral: bool = False,
         total_charge: bool = False,
         charges: Mapping[str, float] | None = None,
         reference_energies: Mapping[str, float] | None = None,
@@ -71,6 +78,8 @@ class SOGNet(nn.Module):
         self.bypass = bypass
         self.residual = residual
         self.latent_bias = latent_bias
+        self.latent_scale = latent_scale
+        self.neutral = neutral
         self.total_charge = total_charge
         self.charge_key = charge_key
         self.charges = dict(charges) if charges else None
@@ -89,6 +98,7 @@ class SOGNet(nn.Module):
             self.latent_head = FixedCharges(self.charges)
         elif long_range is not None:
             self.latent_head = Readout(n_features, latent_hidden, n_latent, activation, latent_bias, bypass, residual)
+            self.latent_head.scale_outputs(latent_scale)
         self.composition = ReferenceEnergies(reference_energies or {})
 
     @property
@@ -119,8 +129,8 @@ class SOGNet(nn.Module):
         self.feature_std.copy_((spread + (floor if floor > 0 else 1.0)) / scale)
 
     @torch.no_grad()
-    def start_latents(self, graph: Data, charges: Mapping[str, float]) -> None:
-        """Let the first latent variable of the atoms of a graph start near a charge of their element.
+    def start_latents(self, graph: Data, charges: Mapping[str, float | Sequence[float]]) -> None:
+        """Let the latents of the atoms of a graph start near a charge of their element.
 
         The energy does not tell a latent variable that is zero into which direction to grow; what the first steps make
         of it may last. Only the linear bypass of the latent-variable network changes, by the least squares with a small
@@ -129,7 +139,7 @@ class SOGNet(nn.Module):
         Parameters
         ----------
         graph : structures with all elements, after `set_standardization`.
-        charges : in e, by chemical symbol.
+        charges : in e, by chemical symbol: of the first latent channel, or of each of the first channels.
 
         Raises
         ------
@@ -141,12 +151,16 @@ class SOGNet(nn.Module):
             raise ValueError(f"charges to start from are missing for {', '.join(missing)}")
         graph = self._in_own_precision(graph)
         features = self._features(graph, graph.batch if "batch" in graph else torch.zeros_like(graph.z))
-        wanted = FixedCharges(charges).to(features.device)(graph.z)[:, 0] / self.energy_scale**0.5
-        missing_part = (wanted - self.latent_head(features)[:, 0]).double()
+        rows = {symbol: [q] if isinstance(q, int | float) else list(q) for symbol, q in charges.items()}
+        channels = [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
+        wanted = torch.cat([FixedCharges(channel)(graph.z.cpu()) for channel in channels], 1).to(features)
+        started = self.latent_head(features)[:, : wanted.shape[1]]
+        missing_part = (wanted / self.energy_scale**0.5 - started).double()
         features = features.double()
         gram = features.mT @ features
         gram.diagonal().add_(1e-4 * gram.diagonal().mean())
-        self.latent_head.bypass.weight[0] += torch.linalg.solve(gram, features.mT @ missing_part).to(wanted.dtype)
+        change = torch.linalg.solve(gram, features.mT @ missing_part).mT
+        self.latent_head.bypass.weight[: len(change)] += change.to(wanted.dtype)
 
     def forward(
         self, graph: Data, forces: bool = True, stress: bool = True, energies: bool = False
@@ -232,6 +246,8 @@ class SOGNet(nn.Module):
             latent = self.latent_head(graph.z)
         else:
             latent = self.energy_scale**0.5 * self.latent_head(features)
+            if self.neutral:
+                latent = _neutralized(latent, graph.charge, batch, n_structures)
         if differentiate_latent and not latent.requires_grad:
             latent.requires_grad_()
         if self.long_range is None:
@@ -263,6 +279,14 @@ def _rename_old_buffers(_: nn.Module, state: dict[str, Tensor], prefix: str, *__
     """Read the weights of versions up to 0.1.0."""
     if (old := f"{prefix}feature_deviation") in state:
         state[f"{prefix}feature_std"] = state.pop(old)
+
+
+def _neutralized(latent: Tensor, charge: Tensor, batch: Tensor, n_structures: int) -> Tensor:
+    """Latents (N,P) whose first channel adds up to the total charge (B,) of each structure, and the others to zero."""
+    sums = latent.new_zeros(n_structures, latent.shape[1]).index_add(0, batch, latent)
+    counts = latent.new_zeros(n_structures).index_add(0, batch, torch.ones_like(latent[:, 0]))
+    wanted = torch.nn.functional.pad(charge.to(latent.dtype).reshape(-1, 1), (0, latent.shape[1] - 1))
+    return latent - ((sums - wanted) / counts[:, None]).index_select(0, batch)
 
 
 def _deform(graph: Data, strain: Tensor, batch: Tensor) -> None:

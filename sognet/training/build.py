@@ -2,16 +2,14 @@
 
 import logging
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from torch_geometric.data import Batch
 
-from sognet.data import Splits, Stage, Structure, StructureDataModule, build_graph, cached_statistics
+from sognet.data import Splits, Stage, StructureDataModule, cached_statistics
 from sognet.data.split_contents import contents
 from sognet.errors import InputError
 from sognet.model import SOGNet, load_model
@@ -19,13 +17,11 @@ from sognet.model.build import build_model
 from sognet.training.callbacks.preemption import PreemptionCheckpoint
 from sognet.training.checkpoint_io import LAST, AtomicCheckpointIO
 from sognet.training.fine_tuning import freeze, model_to_fine_tune
+from sognet.training.initial_values import initialize
 from sognet.training.loss import PotentialLoss
 from sognet.training.module import PotentialModule
 
 logger = logging.getLogger(__name__)
-
-STANDARDIZATION_STRUCTURES = 100
-"""Structures of the training split from which features are standardized and latent variables get their start."""
 
 REPORTED_STRUCTURES = 10_000
 """Structures of a streamed training split that the report at the end is about, evenly spaced."""
@@ -47,32 +43,10 @@ def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOG
         found = splits.statistics or cached_statistics(splits.train, cutoff, config.paths.data)
         model = build_model(config.model, found)
         if not last:
-            initialize(model, splits.train, config.start_charges)
+            initialize(model, splits.train, config.model.get("initial_charges"))
     model.charge_key = config.dataset.get("charge_key") or model.charge_key
     freeze(model, config.freeze)
     return model
-
-
-def initialize(model: SOGNet, structures: Sequence[Structure], start_charges: DictConfig | None) -> None:
-    """Standardize the features of a new model and start its latent variables, where it has any.
-
-    Raises
-    ------
-    InputError : the latent variables cannot start from these charges.
-    """
-    if not model.long_range:
-        start_charges = None
-    if not (model.standardize or start_charges):
-        return
-    sample = structures[:: max(1, len(structures) // STANDARDIZATION_STRUCTURES)]
-    graph = Batch.from_data_list([build_graph(s, model.cutoff) for s in sample])
-    if model.standardize:
-        model.set_standardization(graph)
-    if start_charges:
-        try:
-            model.start_latents(graph, start_charges)
-        except ValueError as error:
-            raise InputError(f"start_charges: {error}") from None
 
 
 def build_module(config: DictConfig, model: SOGNet, loss: PotentialLoss) -> PotentialModule:

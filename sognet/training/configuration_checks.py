@@ -8,7 +8,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from hydra.errors import InstantiationException
 from hydra.experimental.callback import Callback
@@ -20,10 +20,17 @@ from sognet.analysis.renamed_settings import refuse_renamed_in
 from sognet.data import Stage
 from sognet.errors import InputError
 from sognet.long_range import FourierConvolution, SumOfGaussians, log_spaced_convolution, power_law_convolution
+from sognet.model import SOGNet
+
+
+def of_a_model(initial_charges: dict[str, float] | Literal["auto"] | None) -> None:
+    """Types of settings of the model group that the model does not take."""
+
 
 HANDED_ON: dict[Callable, tuple[Callable, ...]] = {
     power_law_convolution: (SumOfGaussians.power_law, FourierConvolution),
     log_spaced_convolution: (SumOfGaussians.log_spaced, FourierConvolution),
+    SOGNet: (SOGNet, of_a_model),
 }
 """Functions that hand their settings on, and to whom."""
 
@@ -94,7 +101,6 @@ def of_a_run(
     ensemble: int,
     resume: str | None,
     start_from: str | None,
-    start_charges: dict[str, float] | None,
     freeze: list[str],
 ) -> None:
     """Names and types of the settings outside of the groups; another one is refused."""
@@ -107,9 +113,8 @@ def contradictions(config: DictConfig, overrides: Sequence[str] = ()) -> Iterato
     of_the_model = [n for n in given if n.partition("/")[0].partition(".")[0] == "model"]
     if config.start_from and set(of_the_model) - {"model.reference_energies"}:
         yield f"{of_the_model[0]} and start_from both say what the model is; leave one of them out"
-    if config.start_charges and (config.start_from or config.model.charges):
-        other = "start_from" if config.start_from else "model.charges"
-        yield f"start_charges and {other} both say what the latent variables start from; leave one of them out"
+    if isinstance(config.model.get("initial_charges"), DictConfig) and config.model.charges:
+        yield "model.initial_charges and model.charges both say what the latent variables are; leave one of them out"
     if config.batch.stages and "trainer.max_epochs" in given:
         yield "trainer.max_epochs and batch.stages both say how long to train; leave one of them out"
     for split in ("val", "test"):

@@ -109,7 +109,7 @@ def test_evaluation_on_other_data(trained, data, tmp_path):
 def test_short_range_control(data, tmp_path):
     sognet(
         "train", "dataset=files", f"dataset.path={data}", f"paths.outputs={tmp_path}", *SMALL[:4], *SMALL[5:],
-        "trainer.max_epochs=1", "model/long_range=none", "start_charges={Na: 1, Cl: -1}",
+        "trainer.max_epochs=1", "model/long_range=none", "model.initial_charges={Na: 1, Cl: -1}",
     )  # fmt: skip
     model = load_model(run_folder(tmp_path) / "checkpoints" / "best.ckpt")
     assert model.long_range is None
@@ -142,12 +142,12 @@ def test_parts_of_the_model_learn_at_rates_of_their_own(data, tmp_path):
 
 def test_latents_start_from_charges_of_the_elements(data, tmp_path):
     common = ["train", f"dataset.path={data}", f"paths.outputs={tmp_path}", *SMALL, "trainer.max_epochs=1"]
-    sognet(*common, "optimizer.lr=1e-9", "start_charges={Na: 0.2, Cl: -0.2}")
+    sognet(*common, "optimizer.lr=1e-9", "model.initial_charges={Na: 0.2, Cl: -0.2}")
     frames = read(run_folder(tmp_path) / "predictions.extxyz", ":")
     latent = np.concatenate([np.ravel(f.arrays["latent"]) for f in frames])
     sodium = np.concatenate([f.numbers == 11 for f in frames])
     assert latent[sodium].mean() - latent[~sodium].mean() == pytest.approx(0.4, rel=0.1)
-    assert "missing for Cl" in sognet(*common, "start_charges={Na: 0.2}", fails=True)
+    assert "missing for Cl" in sognet(*common, "model.initial_charges={Na: 0.2}", fails=True)
 
 
 def test_energies_alone_and_forces_alone(data, tmp_path):
@@ -177,7 +177,7 @@ def test_a_killed_run_is_resumed_to_the_same_weights(data, tmp_path):
     assert process.wait() == -9
     written = tmp_path / "killed" / "config.yaml"
     config = yaml.safe_load(written.read_text())
-    del config["start_charges"]  # as in runs from before this setting
+    del config["model"]["initial_charges"]  # as in runs from before this setting
     written.write_text(yaml.safe_dump(config))
     sognet("train", f"resume={tmp_path}/killed")
     weights = [load_model(tmp_path / f / "checkpoints" / "last.ckpt").state_dict() for f in ("whole", "killed")]

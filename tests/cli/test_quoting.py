@@ -53,7 +53,7 @@ def test_everything_else_stays(tmp_path, monkeypatch):
         "-m",
         "seed=1",
         "model.n_latent=1,2",
-        "start_charges={H: 0.1}",
+        "model.initial_charges={H: 0.1}",
         "optimizer.lr=tag(log, interval(1e-4,1e-2))",
     ]
     plain += ["checkpoint=[a.ckpt,b.ckpt]", "resume=null", "~callbacks.progress", "--cfg", "job", "dataset.path='a b'"]

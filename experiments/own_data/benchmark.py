@@ -1,0 +1,95 @@
+"""Defaults on every data set, beside their short-range control: one row after the other, those that are there are kept.
+
+python experiments/own_data/sets.py
+python experiments/own_data/benchmark.py [--minutes 10] [--seeds 1 2 3] [--sets slab water]
+python experiments/own_data/benchmark.py --table
+
+Each run has one core. The table has means over seeds and their standard errors.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+FOLDER = Path("outputs/own_data")
+
+SETS = {
+    "slab": [f"dataset.path={FOLDER}/sets/slab.xyz"],
+    "alloy": [f"dataset.path={FOLDER}/sets/alloy.xyz"],
+    "clusters": [f"dataset.path={FOLDER}/sets/clusters.xyz"],
+    "molecules": [f"dataset.path={FOLDER}/sets/molecules.xyz"],
+    "electrolyte": ["dataset=electrolyte"],
+    "kf_water": ["dataset=kf_water"],
+    "water": ["dataset=water"],
+    "dipeptides": ["dataset=dipeptides", "dataset.splits=[train,val]"],
+    "dimers_CC": ["dataset=dimers", "dataset.pair=CC"],
+    "dimers_PP": ["dataset=dimers", "dataset.pair=PP"],
+}
+"""Settings that name the data; there are no others."""
+
+VARIANTS = {"default": [], "short range": ["model/long_range=none"]}
+
+
+def run(name: str, variant: str, minutes: float, seed: int) -> None:
+    """Train, unless the row is there."""
+    folder = place(name, variant, minutes, seed)
+    if (folder / "summary.json").exists():
+        return
+    command = [str(Path(sys.executable).with_name("sognet")), "train", *SETS[name], *VARIANTS[variant]]
+    command += [f"time={minutes:g}min", f"seed={seed}", "logger=csv", f"hydra.run.dir={folder}"]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    if done.returncode:
+        print(f"failed: {' '.join(command)}")
+
+
+def place(name: str, variant: str, minutes: float, seed: int) -> Path:
+    """Folder of a run."""
+    return FOLDER / "runs" / f"{name}-{variant.replace(' ', '_')}-{minutes:g}min-{seed}"
+
+
+def table() -> None:
+    """Force and energy errors of what is there, as Markdown."""
+    found = defaultdict(list)
+    for file in sorted((FOLDER / "runs").glob("*/summary.json")):
+        name, variant, minutes, _ = file.parent.name.split("-")
+        summary = json.loads(file.read_text())
+        split = summary.get("test") or summary["val"]
+        found[name, minutes, variant].append((split["force_rmse"], split["energy_rmse"]))
+    print("| data | time | model | force RMSE, meV/Å | energy RMSE, meV/atom | seeds |")
+    print("| --- | ---: | --- | ---: | ---: | ---: |")
+    for (name, minutes, variant), errors in sorted(found.items()):
+        forces, energies = (stated(np.array(values)) for values in zip(*errors, strict=True))
+        print(f"| {name} | {minutes} | {variant.replace('_', ' ')} | {forces} | {energies} | {len(errors)} |")
+
+
+def stated(values: np.ndarray) -> str:
+    """Mean and standard error."""
+    error = f" ± {values.std(ddof=1) / len(values) ** 0.5:.2g}" if len(values) > 1 else ""
+    return f"{values.mean():.3g}{error}"
+
+
+def main() -> None:
+    """Run what is missing and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--table", action="store_true", help="only print what is there")
+    options = parser.parse_args()
+    if not options.table:
+        for seed in options.seeds:
+            for name in options.sets:
+                for variant in options.variants:
+                    run(name, variant, options.minutes, seed)
+    table()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Initial charges are those that made the forces, and none where no charges did."""
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from structures import deep_potential
+
+from sognet import SOGNet
+from sognet.data import Keys, Structure
+from sognet.long_range import FourierConvolution, SumOfGaussians
+from sognet.simulation import predict
+from sognet.training.initial_charges import charges_from_forces
+from sognet.training.initial_values import initialize
+
+COULOMB = 14.3996454784255  # eV Å
+
+
+def model_of(species, n_latent=1) -> SOGNet:
+    torch.manual_seed(0)
+    kernel = SumOfGaussians.power_law(1.0, 4.0, n_gaussians=12)
+    layer = FourierConvolution(kernel, remove_self_interaction=True)
+    settings = {"latent_bias": False, "latent_scale": 0.03, "neutral": True, "standardize": True}
+    return SOGNet(deep_potential(4.0, species), layer, n_latent=n_latent, **settings)
+
+
+def clusters(charges: dict[str, float], n: int = 30) -> list[Structure]:
+    """Structures with Coulomb's forces and a short repulsion, of elements with these charges."""
+    rng = np.random.default_rng(0)
+    made = []
+    for number in range(n):
+        places = np.stack(np.meshgrid(*[np.arange(2)] * 3), -1).reshape(-1, 3) * 3.2
+        positions = places + rng.uniform(-0.4, 0.4, (8, 3))
+        symbols = rng.choice(list(charges), 8)
+        q = np.array([charges[s] for s in symbols])
+        vectors = positions[:, None] - positions
+        r = np.linalg.norm(vectors, axis=2) + np.diag(np.full(8, 1e6))
+        slopes = (COULOMB * np.outer(q, q) / r + 800 * np.exp(-r / 0.32) * r / 0.32) / r**2
+        atoms = Atoms(symbols, positions)
+        atoms.arrays["forces"] = (slopes[..., None] * vectors).sum(1)
+        atoms.info |= {"energy": 0.0, "charge": q.sum()}
+        made.append(Structure.from_atoms(atoms, Keys(), f"cluster {number}"))
+    return made
+
+
+def test_charges_of_ions_are_found():
+    fit = charges_from_forces(model_of(["Cl", "Mg", "Na"]), clusters({"Mg": 2.0, "Na": 1.0, "Cl": -1.0}))
+    assert fit.explained > 0.99
+    np.testing.assert_allclose(fit.charges[:, 0], [-1.0, 2.0, 1.0], atol=0.05)
+
+
+def test_latents_start_at_the_charges_of_ions():
+    model, structures = model_of(["Cl", "Na"]), clusters({"Na": 1.0, "Cl": -1.0})
+    initialize(model, structures, "auto")
+    found = predict([s.to_atoms() for s in structures[:4]], model)
+    latent = np.concatenate([other["latent"][:, 0] for other in found.other_results])
+    numbers = np.concatenate([s.numbers for s in structures[:4]])
+    assert latent[numbers == 11].mean() - latent[numbers == 17].mean() == pytest.approx(2.0, abs=0.2)
+
+
+@pytest.mark.parametrize("n_latent", [1, 2])
+def test_a_metal_has_no_charges(n_latent):
+    rng = np.random.default_rng(0)
+    frames = []
+    for number in range(12):
+        atoms = bulk("Cu", cubic=True).repeat((2, 1, 1))
+        atoms.symbols[rng.choice(8, 2, replace=False)] = "Au"
+        atoms.rattle(0.1, rng=rng)
+        atoms.calc = EMT()
+        labelled = atoms.copy()
+        labelled.info["energy"], labelled.arrays["forces"] = atoms.get_potential_energy(), atoms.get_forces()
+        frames.append(Structure.from_atoms(labelled, Keys(), f"frame {number}"))
+    model = model_of(["Au", "Cu"], n_latent)
+    assert not charges_from_forces(model, frames).charges.any()
+    before = {k: v.clone() for k, v in model.latent_head.state_dict().items()}
+    initialize(model, frames, "auto")
+    for name, value in model.latent_head.state_dict().items():
+        torch.testing.assert_close(value, before[name])

@@ -1,6 +1,5 @@
 """Public data sets: where each file is, its SHA-256 and its licence; downloads are checked, mirrors are used."""
 
-import hashlib
 import json
 import logging
 import os
@@ -49,7 +48,7 @@ def fetch(name: str, root: str | Path | None = None, rows: Mapping[str, Mapping[
     folder = Path(root) if root else Path(pooch.os_cache("sognet"))
     for mirror in (folder, os.environ.get("SOGNET_DATA")):
         if mirror and (path := Path(mirror) / name).is_file():
-            if hashlib.sha256(path.read_bytes()).hexdigest() != row["sha256"]:
+            if pooch.file_hash(str(path)) != row["sha256"]:
                 raise InputError(f"{path}: not the published file (SHA-256 differs); delete it to download it again")
             return path
     target = folder / name
@@ -58,7 +57,7 @@ def fetch(name: str, root: str | Path | None = None, rows: Mapping[str, Mapping[
         if partial:
             cite = f", cite {CITATIONS[row['dataset']]}" if row.get("dataset") in CITATIONS else ""
             logger.info("downloading %s (%.1f MB, licence %s%s)", name, row["bytes"] / 1e6, row["license"], cite)
-            try:
+            try:  # a registry of pooch has no mirrors and licences, and replaces files that were changed
                 pooch.retrieve(
                     row["url"],
                     known_hash=f"sha256:{row['sha256']}",

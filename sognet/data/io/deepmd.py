@@ -1,4 +1,9 @@
-"""DeePMD-kit's systems, as folders of npy files or groups of an HDF5 file: one layout, two containers."""
+"""DeePMD-kit's systems, as folders of npy files or groups of an HDF5 file: one layout, two containers.
+
+dpdata, which tests write these files with, reads the same values. It does not replace this module because it needs
+energies, drops further arrays such as charges, sorts the frames of mixed systems by composition, holds whole systems in
+memory, and does not name the file that is truncated.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

@@ -24,7 +24,8 @@ ANSWER_WITHIN = 20.0
 class WandbRun(WandbLogger):
     """Lightning's wandb logger, that chooses between online and offline itself.
 
-    A training that is resumed goes on in its wandb run where that is online; offline it starts another.
+    A training that is resumed goes on in its wandb run where that is online; offline it starts another. `log_model` of
+    Lightning is not used for the artifact: it takes the checkpoint of whichever callback saved last.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ class WandbRun(WandbLogger):
         if offline not in ("auto", True, False):
             raise InputError(f"logger.wandb.offline must be auto, true or false, got {offline!r}")
         super().__init__(save_dir=str(save_dir), **settings)
-        del self._wandb_init["anonymous"]  # which Lightning passes whether it is set or not, and wandb has given up
+        self._wandb_init.pop("anonymous", None)  # Lightning passes it, wandb no longer knows it
         self.where = offline
 
     @property

@@ -101,6 +101,29 @@ def test_mixed_type_deepmd_is_read(tmp_path):
     assert [s.charge for s in structures] == [1.0, -1.0]
 
 
+def test_deepmd_frames_need_no_energy_and_keep_their_order(tmp_path):
+    """dpdata needs energies and sorts the frames of mixed systems by composition."""
+    folder = tmp_path / "4" / "set.000"
+    folder.mkdir(parents=True)
+    (tmp_path / "4" / "type.raw").write_text("0\n" * 4)
+    (tmp_path / "4" / "type_map.raw").write_text("Na\nCl\n")
+    frames = [labelled_atoms(4 - i % 2, seed=i) for i in range(4)]
+    types, coordinates, forces = np.full((4, 4), -1), np.zeros((4, 4, 3)), np.zeros((4, 4, 3))
+    for i, atoms in enumerate(frames):
+        types[i, : len(atoms)] = atoms.numbers == 17
+        coordinates[i, : len(atoms)], forces[i, : len(atoms)] = atoms.positions, atoms.arrays["forces"]
+    np.save(folder / "real_atom_types.npy", types)
+    np.save(folder / "coord.npy", coordinates.reshape(4, -1))
+    np.save(folder / "force.npy", forces.reshape(4, -1))
+    np.save(folder / "box.npy", np.stack([atoms.cell.array.ravel() for atoms in frames]))
+    structures = read_structures(tmp_path, Keys(energy=None))
+    assert [len(s.numbers) for s in structures] == [4, 3, 4, 3]
+    for structure, atoms in zip(structures, frames, strict=True):
+        np.testing.assert_array_equal(structure.numbers, atoms.numbers)
+        np.testing.assert_array_equal(structure.forces, atoms.arrays["forces"])
+        assert structure.energy is None
+
+
 def test_paths_may_be_folders_patterns_and_lists(tmp_path):
     frames = labelled_frames(6)
     (tmp_path / "runs" / "1").mkdir(parents=True)

@@ -1,6 +1,5 @@
 """The report of a model on a data set: errors per split, predictions and figures, written to a folder."""
 
-import json
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +16,7 @@ from sognet.analysis.long_range_share import decays, force_shares
 from sognet.analysis.numbers import readable
 from sognet.analysis.predictions import Prediction, predict_splits, split_errors, write_predictions
 from sognet.analysis.spread import spreads
-from sognet.analysis.tables import ERRORS
+from sognet.analysis.tables import ERRORS, as_json
 from sognet.data.splits import Splits
 from sognet.model import SOGNet
 
@@ -85,7 +84,7 @@ def box_length(splits: Splits) -> float:
 
 def write_summary(summary: dict[str, Any], path: Path) -> None:
     """Write a summary as JSON."""
-    path.write_text(json.dumps(summary, indent=1) + "\n")
+    path.write_text(as_json(summary))
 
 
 def print_summary(summary: dict[str, Any], title: str, console: Console | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,20 @@ def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], file:
     lines += [[cell(row.get(name)).replace("|", "\\|") for name in used] for row in rows]
     file.with_suffix(".md").write_text("".join(f"| {' | '.join(line)} |\n" for line in lines))
     plain = [{c: row[c] for c in used if row.get(c) is not None} for row in rows]
-    file.with_suffix(".json").write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
+    file.with_suffix(".json").write_text(as_json(plain))
+
+
+def as_json(value: Any) -> str:
+    """JSON of plain values; null for numbers that are not finite, which JSON does not have."""
+    return json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def column_title(column: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
+from sognet.cli.streams import end_unread
 from sognet.errors import InputError
 
 PACKAGE = Path(__file__).parents[1]
@@ -20,7 +21,12 @@ PACKAGE = Path(__file__).parents[1]
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells report it."""
 
-STOPPED = {INTERRUPTED: "interrupted", 128 + signal.SIGTERM: "told to stop", 128 + signal.SIGUSR1: "told to stop"}
+STOPPED = {
+    INTERRUPTED: "interrupted",
+    128 + signal.SIGHUP: "terminal closed",
+    128 + signal.SIGTERM: "told to stop",
+    128 + signal.SIGUSR1: "told to stop",
+}
 """Exit codes of runs that saved and ended because of a signal, and what happened."""
 
 
@@ -36,6 +42,8 @@ def clear_ending(config: DictConfig) -> Iterator[None]:
         if stop.code in STOPPED:
             say_how_to_continue(config, stop.code)
         raise
+    except BrokenPipeError:
+        end_unread()
     except Exception as error:
         message = reason(error)
         if message is None or os.environ.get("HYDRA_FULL_ERROR") == "1":

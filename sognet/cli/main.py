@@ -13,6 +13,7 @@ from sognet.cli.completion import bash_script
 from sognet.cli.configuration import CONFIGURATION, nearest, page
 from sognet.cli.endings import INTERRUPTED, clear_ending
 from sognet.cli.quoting import quote_arguments
+from sognet.cli.streams import end_unread, replace_unencodable
 from sognet.errors import InputError
 from sognet.extras import require
 from sognet.training.environment import keep_freed_memory, quieten
@@ -119,6 +120,16 @@ OTHER_COMMANDS = ("runs", "dashboard", "configuration", "completion")
 
 def main() -> None:
     """Run the command named by the first argument with the overrides that follow."""
+    replace_unencodable()
+    try:
+        run_command()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        end_unread()
+
+
+def run_command() -> None:
+    """Run the command of the arguments."""
     command = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if command == "data" and len(sys.argv) > 2:
         command = f"data {sys.argv.pop(2)}"

@@ -20,6 +20,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     copy that a crash leaves half done.
     """
 
+    def load_checkpoint(self, path: str | Path, *arguments: Any, **settings: Any) -> dict[str, Any]:
+        """Read a checkpoint; paths of the callbacks follow where the folder of the run has been moved.
+
+        Lightning forgets the best value so far where the folder of the checkpoints is another, and so would overwrite
+        the best checkpoint by the next.
+        """
+        checkpoint = super().load_checkpoint(path, *arguments, **settings)
+        for state in checkpoint.get("callbacks", {}).values():
+            before = state.get("dirpath") if isinstance(state, dict) else None
+            if before and Path(before).name == Path(path).absolute().parent.name:
+                moved = in_folder(dict(state), before, str(Path(path).absolute().parent))
+                state.update(moved)
+        return checkpoint
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint.
 
@@ -44,6 +58,17 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 f"{path}: the checkpoint could not be written ({str(error).splitlines()[0]}); "
                 f"{before} sognet train resume={path.parent.parent}"
             ) from error
+
+
+def in_folder(values: Any, before: str, folder: str) -> Any:
+    """Plain values with another folder in place of the one before, in paths that begin with it."""
+    if isinstance(values, dict):
+        return {in_folder(key, before, folder): in_folder(value, before, folder) for key, value in values.items()}
+    if isinstance(values, list):
+        return [in_folder(value, before, folder) for value in values]
+    if isinstance(values, str) and (values == before or values.startswith(f"{before}{os.sep}")):
+        return folder + values.removeprefix(before)
+    return values
 
 
 def _flush_folder(folder: Path) -> None:

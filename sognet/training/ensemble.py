@@ -85,7 +85,7 @@ def new_ensemble(config: DictConfig) -> DictConfig:
     config = copy.deepcopy(config)
     config.folder = str(Path(config.folder).absolute())
     if global_rank() == 0 and (Path(config.folder) / "config.yaml").is_file():
-        raise InputError(f"{config.folder} already holds a run; wait a second or choose another hydra.run.dir")
+        raise InputError(f"{config.folder} already holds a run; choose another hydra.run.dir")
     if config.model.short_range.species is None:
         fill_fractions(config.dataset)
         splits: Splits = instantiate(config.dataset)

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sognet.analysis.renamed_settings import up_to_date
 from sognet.errors import InputError
-from sognet.training.checkpoint_io import LAST
+from sognet.training.checkpoint_io import LAST, in_folder
 from sognet.training.distributed.processes import global_rank
 
 
@@ -21,11 +21,19 @@ def resumed_configuration(folder: Path, overrides: Sequence[str]) -> DictConfig:
     """
     if not (folder / "checkpoints" / LAST).is_file():
         raise InputError(f"resume={folder}: no run with a checkpoint {LAST} to continue")
-    config = overridden(up_to_date(OmegaConf.load(folder / "config.yaml")), overrides, folder)
-    config.folder = str(folder)
+    saved = moved(up_to_date(OmegaConf.load(folder / "config.yaml")), folder)
+    config = overridden(saved, overrides, folder)
     if global_rank() == 0:
         OmegaConf.save(config, folder / "config.yaml")
     return config
+
+
+def moved(config: DictConfig, folder: Path) -> DictConfig:
+    """Configuration of a run whose folder has been moved or copied: what was inside of it is so again."""
+    before = str(config.folder)
+    if before == str(folder):
+        return config
+    return OmegaConf.create(in_folder(OmegaConf.to_container(config, resolve=False), before, str(folder)))
 
 
 def overridden(config: DictConfig, overrides: Sequence[str], folder: Path) -> DictConfig:

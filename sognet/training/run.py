@@ -34,7 +34,7 @@ from sognet.training.callbacks.kernel_decay import KernelDecayMonitor
 from sognet.training.callbacks.preemption import requeued
 from sognet.training.checkpoint_io import BEST, LAST
 from sognet.training.configuration_checks import check, check_one_batch
-from sognet.training.distributed.processes import distributed, global_rank
+from sognet.training.distributed.processes import distributed, global_rank, started_externally
 from sognet.training.loggers.media import log_configuration, log_media, pixels
 from sognet.training.loggers.metrics_file import forget_metrics_after
 from sognet.training.loggers.wandb_run import WandbRun
@@ -62,8 +62,10 @@ def run(config: DictConfig) -> float | None:
     folder = Path(config.folder).absolute()
     if requeued() and (folder / "checkpoints" / LAST).is_file():
         return train(resumed_configuration(folder, []))
-    config = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+    if global_rank() == 0:
+        folder = claimed(folder)
     config.folder = str(folder)
+    config = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
     if config.batch.stages:
         config.trainer.max_epochs = sum(stage.epochs for stage in config.batch.stages)
     fill_fractions(config.dataset)
@@ -74,12 +76,37 @@ def run(config: DictConfig) -> float | None:
         differs = HydraConfig.get().job.override_dirname
         config.logger.wandb.name = differs if 0 < len(differs) <= LONGEST_NAME else folder.name[:LONGEST_NAME]
     if global_rank() == 0:
+        OmegaConf.save(config, folder / "config.yaml")
+    return train(config)
+
+
+def claimed(folder: Path) -> Path:
+    """The folder with its `checkpoints` made; another beside it where a run that began in the same second has taken it.
+
+    Raises
+    ------
+    InputError : it holds a run already, and was asked for by name.
+    """
+    wanted, number = folder, 1
+    while True:
         try:
             (folder / "checkpoints").mkdir(parents=True, exist_ok=requeued())
         except FileExistsError:
-            raise InputError(f"{folder} already holds a run; wait a second or choose another hydra.run.dir") from None
-        OmegaConf.save(config, folder / "config.yaml")
-    return train(config)
+            if not _named_by_time(wanted):
+                raise InputError(f"{folder} already holds a run; choose another hydra.run.dir") from None
+            number += 1
+            folder = wanted.with_name(f"{wanted.name}_{number}")
+        else:
+            return folder
+
+
+def _named_by_time(folder: Path) -> bool:
+    """Whether a run's folder was named by Hydra, and only this process has to know its name."""
+    if not HydraConfig.initialized() or started_externally():
+        return False
+    hydra = HydraConfig.get()
+    asked = any(override.startswith("hydra.run.dir=") for override in hydra.overrides.hydra)
+    return hydra.mode == RunMode.RUN and not asked and folder == Path(hydra.runtime.output_dir).absolute()
 
 
 def command_line() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import csv
 import json
 
-from sognet.analysis.tables import write_table
+from sognet.analysis.tables import as_json, write_table
 
 
 def test_units_stand_in_the_table_for_reading(tmp_path):
@@ -15,3 +15,8 @@ def test_units_stand_in_the_table_for_reading(tmp_path):
     with (tmp_path / "errors.csv").open() as file:
         assert next(csv.reader(file)) == ["split", "force_rmse", "val/energy_rmse"]
     assert json.loads((tmp_path / "errors.json").read_text()) == rows
+
+
+def test_json_has_no_numbers_that_json_does_not_have():
+    text = as_json({"a": [float("nan"), 1.5], "b": {"c": float("inf")}, "unit": "Å"})
+    assert json.loads(text, parse_constant=lambda name: 1 / 0) == {"a": [None, 1.5], "b": {"c": None}, "unit": "Å"}

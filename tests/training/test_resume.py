@@ -9,7 +9,10 @@ import pytest
 import torch
 from ase.io import write
 from interruptions import assert_same, tiny_run, train_in_process
+from omegaconf import OmegaConf
 from structures import labelled_atoms
+
+from sognet.training.resume import resumed_configuration
 
 STAGES = "batch.stages=[{batch_size: 2, epochs: 4}, {batch_size: 4, epochs: 4}]"
 AVERAGED = ["callbacks=[default,ema]", "callbacks.ema.decay=0.9", "scheduler=cosine", STAGES]
@@ -30,6 +33,13 @@ def whole(data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("whole") / "run"
     assert train_in_process(tiny_run(folder, data, *AVERAGED)) == 0
     return folder
+
+
+def best(folder: Path) -> tuple[float, Path]:
+    """Lowest validation loss that the last checkpoint of a run knows, and the checkpoint that has it."""
+    states = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"].values()
+    (state,) = [s for s in states if str(s.get("best_model_path")).endswith("best.ckpt")]
+    return float(state["best_model_score"]), Path(state["best_model_path"])
 
 
 @pytest.mark.slow
@@ -67,11 +77,25 @@ def test_a_run_told_to_stop_saves_within_the_epoch_and_goes_on_from_there(data, 
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_between_two_steps(data, whole, tmp_path):
+@pytest.mark.parametrize("send", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_and_a_closed_terminal_save_between_two_steps(data, whole, tmp_path, send):
     config = tiny_run(tmp_path / "run", data, *AVERAGED)
-    assert train_in_process(config, call=50, send=signal.SIGINT) == 128 + signal.SIGINT
+    assert train_in_process(config, call=50, send=send) == 128 + send
     assert train_in_process(config) == 0
     assert_same(whole, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_run_whose_folder_has_been_moved_goes_on_in_its_new_place(data, whole, tmp_path):
+    before, now = tmp_path / "before", tmp_path / "now"
+    assert train_in_process(tiny_run(before, data, *AVERAGED), call=60) == -signal.SIGKILL
+    before.rename(now)
+    config = resumed_configuration(now, [])
+    assert str(before) not in OmegaConf.to_yaml(config)
+    assert train_in_process(config) == 0
+    assert not before.exists()
+    assert_same(whole, now)
+    assert best(now) == (best(whole)[0], now / "checkpoints" / "best.ckpt")
 
 
 @pytest.mark.slow

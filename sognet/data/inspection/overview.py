@@ -39,7 +39,7 @@ def run(config: DictConfig) -> None:
     folder = Path(config.folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "inspection.json"
-    file.write_text(json.dumps(found, indent=1) + "\n")
+    file.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     print_inspection(found)
     print(f"everything is in {file}")
 

@@ -15,13 +15,15 @@ from lightning.pytorch.callbacks import Checkpoint
 
 logger = logging.getLogger(__name__)
 
-STOPPED = {s: 128 + s for s in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+STOPPED = {s: 128 + s for s in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1)}
 """Exit codes of a run that saved and ended because of a signal, as a shell reports signals."""
 
 
 class PreemptionCheckpoint(Checkpoint):
-    """On Ctrl-C, SIGTERM or SIGUSR1 saves after the step in progress, on all ranks the same, and exits with 128 + the
-    signal. A second Ctrl-C exits at once.
+    """On Ctrl-C, SIGHUP, SIGTERM or SIGUSR1 saves after the step in progress, on all ranks the same.
+
+    The run then exits with 128 + the signal. A second Ctrl-C exits at once; what is ignored, as SIGHUP under nohup,
+    stays ignored.
 
     SIGUSR1 is what `sbatch --signal=SIGUSR1@120` sends before the time is up: the job is then put back into the
     queue and continues in its run folder. Lightning's own handlers save from within the signal handler, in the middle
@@ -43,7 +45,8 @@ class PreemptionCheckpoint(Checkpoint):
         self.speaks = trainer.is_global_zero
         if threading.current_thread() is threading.main_thread():
             for number in STOPPED:
-                signal.signal(number, self._note)
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    signal.signal(number, self._note)
 
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
@@ -66,6 +69,8 @@ class PreemptionCheckpoint(Checkpoint):
         if self.signal == signal.SIGINT == number:
             raise SystemExit(STOPPED[signal.SIGINT])
         self.signal = signal.Signals(number)
+        if number == signal.SIGHUP:
+            _print_nothing()
         if number == signal.SIGINT and self.speaks:
             print("\ninterrupted: saving after this step; Ctrl-C again ends at once", flush=True)
 
@@ -79,6 +84,14 @@ class PreemptionCheckpoint(Checkpoint):
             if received == signal.SIGUSR1:
                 _requeue()
         raise SystemExit(STOPPED[received])
+
+
+def _print_nothing() -> None:
+    """Let nothing fail that prints to a terminal which is gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        if os.isatty(stream):
+            os.dup2(nowhere, stream)
 
 
 def requeued() -> bool:

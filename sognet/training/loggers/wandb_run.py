@@ -53,7 +53,7 @@ class WandbRun(WandbLogger):
 
         Raises
         ------
-        InputError : `offline=false`, and wandb does not let us in.
+        InputError : `offline=false`, and the wandb login fails.
         """
         if self._experiment is None:
             if wandb.run is not None:  # of a training in this process that failed
@@ -88,7 +88,7 @@ class WandbRun(WandbLogger):
         except wandb.Error as error:
             if self.where is False:
                 raise InputError(f"wandb: {error}; log in with `wandb login`, or logger.wandb.offline=true") from None
-            logger.warning("wandb does not let us in, the run is offline: %s", error)
+            logger.warning("wandb login failed, the run is offline: %s", error)
             self._go_offline()
 
     def _go_offline(self) -> None:

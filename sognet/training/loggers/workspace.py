@@ -16,7 +16,7 @@ def create_dashboard(project: str) -> str:
 
     Raises
     ------
-    InputError : not of this form, wandb-workspaces is not installed, or wandb does not let us in.
+    InputError : not of this form, wandb-workspaces is not installed, or the wandb login fails.
     """
     entity, _, name = project.partition("/")
     if not (entity and name) or "/" in name:

@@ -71,6 +71,13 @@ def suggestions(summary: Mapping[str, Any]) -> Iterator[str]:
         )
     elif learning and val and spread and val > GOOD * spread:
         yield "a larger model or cutoff: the error falls no longer, and that of the training split is no lower"
+    split = reported_split(summary)
+    energy, of_energies = summary[split].get("energy_rmse"), _spread(summary, split).get("energy_spread")
+    if energy and of_energies and energy > of_energies:
+        yield (
+            f"the energy error of {split}, {readable(energy)} meV/atom, is above the spread of the energies, "
+            f"{readable(of_energies)}: give them more weight (loss.energy), or train longer"
+        )
     shares, error = summary.get("long_range"), summary[reported_split(summary)].get("force_rmse")
     if shares and error and shares["long_range_force_rms"] < error:
         yield "compare with model/long_range=none: the long-range forces are smaller than the error of the forces"
@@ -93,6 +100,8 @@ def _error(summary: Mapping[str, Any], split: str, target: str) -> str:
 
 def _determination(r2: float) -> str:
     """As many digits as tell it from 1."""
+    if r2 < 0:
+        return "below 0"
     texts = (f"{r2:.{digits}f}" for digits in (3, 4, 5))
     return next((t for t in texts if not t.startswith("1")), "above 0.99999")
 

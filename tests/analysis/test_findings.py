@@ -77,6 +77,9 @@ def test_the_outlook_is_in_words():
 
 def test_suggestions_follow_what_limits_the_error():
     assert "more structures" in next(suggestions(summary(force_rmse=60.0)))
+    bad = summary()
+    bad["test"]["energy_rmse"] = 50.0
+    assert any("loss.energy" in s for s in suggestions(bad))
     weak = summary() | {"long_range": {"force_rms": 800.0, "long_range_force_rms": 10.0, "decay_sensitivity": 0.1}}
     assert any("model/long_range=none" in s for s in suggestions(weak))
     assert not any("model/long_range=none" in s for s in suggestions(summary()))

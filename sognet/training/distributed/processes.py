@@ -40,8 +40,9 @@ def distributed(trainer: DictConfig, config_file: Path) -> Iterator[None]:
     ours = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "NODE_RANK": "0"}
     command = [sys.executable, "-m", "sognet.training.distributed.worker", str(config_file)]
     log = config_file.with_name("ranks.log").open("w")
+    settings = {"stdout": log, "stderr": log, "start_new_session": True}  # Ctrl-C is for rank 0, which tells the others
     workers = [
-        subprocess.Popen(command, env=os.environ | ours | {"LOCAL_RANK": str(rank)}, stdout=log, stderr=log)
+        subprocess.Popen(command, env=os.environ | ours | {"LOCAL_RANK": str(rank)}, **settings)
         for rank in range(1, n_ranks)
     ]
     before = {name: os.environ.get(name) for name in (*ours, "LOCAL_RANK")}

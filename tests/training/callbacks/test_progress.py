@@ -1,6 +1,7 @@
 """What training and evaluation print where there is no terminal."""
 
 import re
+from types import SimpleNamespace
 
 import lightning
 import pytest
@@ -54,6 +55,20 @@ def test_the_time_left_is_that_of_the_budget_that_ends_first(capsys):
     printed = lines(capsys, 0.0, max_epochs=-1, max_time="00:00:00:01")
     assert any("about 1 s left" in line for line in printed)
     assert "of" not in printed[0].split(":")[2]
+
+
+def test_the_time_left_of_a_resumed_run_counts_what_it_does_itself(monkeypatch):
+    progress = SimpleNamespace(batch_progress=SimpleNamespace(current=SimpleNamespace(ready=0)))
+    trainer = SimpleNamespace(
+        max_epochs=100, max_steps=-1, current_epoch=80, num_training_batches=10, callbacks=[], global_step=800,
+        fit_loop=SimpleNamespace(epoch_loop=progress),
+    )  # fmt: skip
+    lines = ProgressLines()
+    lines.on_train_start(trainer, None)
+    assert lines.seconds_left(trainer) is None
+    trainer.current_epoch = 81
+    monkeypatch.setattr(lines.clock, "started", lines.clock.started - 60)
+    assert lines.seconds_left(trainer) == pytest.approx(19 * 60, rel=0.01)
 
 
 def test_there_is_no_terminal_in_a_test():

@@ -1,0 +1,19 @@
+"""The folder of a run belongs to one run."""
+
+import pytest
+
+from sognet.errors import InputError
+from sognet.training.run import claimed
+
+
+def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("sognet.training.run._named_by_time", lambda folder: True)
+    folders = [claimed(tmp_path / "12-00-00") for _ in range(3)]
+    assert [folder.name for folder in folders] == ["12-00-00", "12-00-00_2", "12-00-00_3"]
+    assert all((folder / "checkpoints").is_dir() for folder in folders)
+
+
+def test_a_folder_asked_for_by_name_is_not_shared(tmp_path):
+    claimed(tmp_path / "mine")
+    with pytest.raises(InputError, match="already holds a run"):
+        claimed(tmp_path / "mine")

@@ -12,10 +12,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from sognet.analysis.renamed_settings import refuse_renamed
 from sognet.cli.configuration import CONFIGURATION
 from sognet.cli.main import COMMANDS, HELP, OTHER_COMMANDS
 from sognet.cli.quoting import FLAGS_WITH_VALUE, quote_arguments
+from sognet.renamed_settings import refuse_renamed
 from sognet.training.configuration_checks import check
 
 ROOT = CONFIGURATION.parent

@@ -14,6 +14,7 @@ PACKAGE = Path(sognet.__file__).parent
 FLOOR = {
     "errors": -1,
     "progress": -1,
+    "renamed_settings": 0,
     **dict.fromkeys(("extras", "interfaces", "targets", "nn"), 0),
     **dict.fromkeys(("long_range", "short_range", "data"), 1),
     "model": 2,
@@ -53,6 +54,12 @@ def test_no_exported_function_has_the_name_of_a_module(file):
     package = import_module(".".join(["sognet", *file.relative_to(PACKAGE).parts[:-1]]))
     modules = {f.stem for f in file.parent.glob("*.py")} | {f.name for f in file.parent.iterdir() if f.is_dir()}
     assert not modules & {name for name in getattr(package, "__all__", ()) if name.islower()}
+
+
+def test_the_command_line_answers_before_it_loads_torch():
+    code = "import sys, sognet.cli.main; print([m for m in ('torch', 'lightning', 'scipy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "[]"
 
 
 def test_the_calculator_loads_no_training():

@@ -9,9 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from sognet.analysis.renamed_settings import up_to_date
 from sognet.data import DATA_SETS, Splits
 from sognet.errors import InputError
+from sognet.renamed_settings import up_to_date
 
 
 def trained_configuration(checkpoint: Path) -> DictConfig:

@@ -8,7 +8,6 @@ import hydra
 from omegaconf import DictConfig
 
 from sognet import __version__
-from sognet.analysis.renamed_settings import refuse_renamed
 from sognet.cli.completion import bash_script
 from sognet.cli.configuration import CONFIGURATION, nearest, page
 from sognet.cli.endings import INTERRUPTED, clear_ending
@@ -16,6 +15,7 @@ from sognet.cli.quoting import quote_arguments
 from sognet.cli.streams import end_unread, replace_unencodable
 from sognet.errors import InputError
 from sognet.extras import require
+from sognet.renamed_settings import refuse_renamed
 from sognet.training.environment import keep_freed_memory, quieten
 
 HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a learned long-range interaction

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from sognet.analysis.numbers import readable
-from sognet.analysis.renamed_settings import up_to_date
 from sognet.errors import InputError
 from sognet.progress import duration
+from sognet.renamed_settings import up_to_date
 
 IGNORED = ("command", "folder", "paths", "callbacks", "logger", "resume")
 """Settings that say where a run writes, not what it does."""

@@ -16,11 +16,11 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-from sognet.analysis.renamed_settings import refuse_renamed_in
 from sognet.data import Stage
 from sognet.errors import InputError
 from sognet.long_range import FourierConvolution, SumOfGaussians, log_spaced_convolution, power_law_convolution
 from sognet.model import SOGNet
+from sognet.renamed_settings import refuse_renamed_in
 
 
 def of_a_model(initial_charges: dict[str, float] | Literal["auto"] | None) -> None:

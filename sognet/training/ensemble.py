@@ -22,12 +22,12 @@ from sognet.analysis.committee_report import print_committee, report_committee
 from sognet.analysis.findings import print_findings
 from sognet.analysis.model_report import write_summary
 from sognet.analysis.predictions import predict_splits
-from sognet.analysis.renamed_settings import up_to_date
 from sognet.analysis.run_data import shared_splits, trained_configuration
 from sognet.data import Splits, statistics
 from sognet.data.splits import fill_fractions
 from sognet.errors import InputError
 from sognet.model import load_committee
+from sognet.renamed_settings import up_to_date
 from sognet.training.build import reported_splits
 from sognet.training.callbacks.preemption import requeued
 from sognet.training.checkpoint_io import BEST, LAST

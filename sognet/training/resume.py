@@ -6,8 +6,8 @@ from pathlib import Path
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from sognet.analysis.renamed_settings import up_to_date
 from sognet.errors import InputError
+from sognet.renamed_settings import up_to_date
 from sognet.training.checkpoint_io import LAST, in_folder
 from sognet.training.distributed.processes import global_rank
 

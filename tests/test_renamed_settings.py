@@ -5,10 +5,10 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from sognet.analysis.renamed_settings import ADDED, RENAMED, refuse_renamed, up_to_date
 from sognet.analysis.run_data import trained_configuration
 from sognet.cli.configuration import CONFIGURATION, groups
 from sognet.errors import InputError
+from sognet.renamed_settings import ADDED, RENAMED, refuse_renamed, up_to_date
 from sognet.training.resume import resumed_configuration
 
 

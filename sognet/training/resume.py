@@ -30,10 +30,8 @@ def resumed_configuration(folder: Path, overrides: Sequence[str]) -> DictConfig:
 
 def moved(config: DictConfig, folder: Path) -> DictConfig:
     """Configuration of a run whose folder has been moved or copied: what was inside of it is so again."""
-    before = str(config.folder)
-    if before == str(folder):
-        return config
-    return OmegaConf.create(in_folder(OmegaConf.to_container(config, resolve=False), before, str(folder)))
+    values = OmegaConf.to_container(config, resolve=False)
+    return OmegaConf.create(in_folder(values, values["folder"], str(folder)) | {"folder": str(folder)})
 
 
 def overridden(config: DictConfig, overrides: Sequence[str], folder: Path) -> DictConfig:

@@ -27,9 +27,18 @@ def composed(*overrides: str):
         return compose("train", [*overrides, "folder=somewhere"])
 
 
+OWN = {
+    "model/short_range": ["model.short_range._target_=own_models.Radial", "model.short_range.cutoff=4"],
+    "model/long_range": ["model.long_range._target_=own_models.Yukawa"],
+    "dataset": ["dataset._target_=own_models.own_set", "+dataset.path=mine.xyz"],
+}
+"""What `custom` needs."""
+
+
 @pytest.mark.parametrize(("group", "option"), GROUPS)
 def test_every_option_of_every_group_composes(group, option):
-    config = composed(f"{group}={option}")
+    own = [*OWN[group], "trust=[own_models]"] if option == "custom" else []
+    config = composed(f"{group}={option}", *own)
     check(config)
     OmegaConf.to_container(config, resolve=True)
 

@@ -1,7 +1,6 @@
 """The configuration and the data set of runs, by their checkpoints."""
 
-import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from sognet.data import DATA_SETS, Splits
+from sognet.data import Splits
+from sognet.data.datasets.named import read_splits
 from sognet.errors import InputError
 from sognet.renamed_settings import up_to_date
 
@@ -30,7 +30,9 @@ def trained_configuration(checkpoint: Path) -> DictConfig:
     return up_to_date(config)
 
 
-def shared_splits(datasets: Sequence[DictConfig | None], checkpoints: Sequence[Path]) -> Splits:
+def shared_splits(
+    datasets: Sequence[DictConfig | None], checkpoints: Sequence[Path], trust: Iterable[str] = ()
+) -> Splits:
     """The data set on which several runs were trained.
 
     Where they drew their validation structures from different seeds (`val_seed`, the members of an ensemble), training
@@ -49,30 +51,21 @@ def shared_splits(datasets: Sequence[DictConfig | None], checkpoints: Sequence[P
                 f"{checkpoints[0]} and {file} were trained on different data (dataset.{', dataset.'.join(differing)}); "
                 "name the data to compare them on, dataset=..."
             )
-    splits = load_splits(datasets[0], checkpoints[0])
+    splits = load_splits(datasets[0], checkpoints[0], trust)
     if len(set(seeds)) > 1:
         return Splits(splits.name, train=splits.train + splits.val, test=splits.test)
     return splits
 
 
-def load_splits(dataset: DictConfig | None, checkpoint: Path) -> Splits:
+def load_splits(dataset: DictConfig | None, checkpoint: Path, trust: Iterable[str] = ()) -> Splits:
     """Structures of a dataset group.
 
-    The configuration beside a checkpoint may be a stranger's, so nothing is instantiated: a function of DATA_SETS is
-    called with plain values.
+    The configuration beside a checkpoint may be a stranger's: only a data set of this package or a function that is
+    trusted is called, with plain values.
     """
     settings = _settings(dataset, checkpoint)
-    target = settings.pop("_target_", None)
-    module, _, name = str(target).rpartition(".")
-    if module != "sognet.data" or name not in DATA_SETS:
-        raise InputError(f"dataset._target_ must be one of sognet.data's {', '.join(DATA_SETS)}, got {target!r}")
-    read = DATA_SETS[name]
-    try:
-        inspect.signature(read).bind(**settings)
-    except TypeError as error:
-        raise InputError(f"dataset: {target}: {error}") from None
     unset = [k for k in ("val_fraction", "test_fraction") if k in settings and settings[k] is None]
-    splits = read(**settings | dict.fromkeys(unset, 0.0))
+    splits = read_splits(settings | dict.fromkeys(unset, 0.0), trust)
     if unset and not (splits.val or splits.test):
         return Splits(splits.name, test=splits.train)
     return splits

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sognet.data.io.units import Units
     from sognet.data.loading.datamodule import Stage, StructureDataModule
     from sognet.data.split_statistics import Statistics, cached_statistics, statistics
-    from sognet.data.splits import Splits
+    from sognet.data.splits import Splits, split_off
     from sognet.data.structure import Keys, Structure
 
 _HOMES = {
@@ -38,7 +38,7 @@ _HOMES = {
     "sognet.data.io.units": "Units",
     "sognet.data.loading.datamodule": "Stage StructureDataModule",
     "sognet.data.split_statistics": "Statistics cached_statistics statistics",
-    "sognet.data.splits": "Splits",
+    "sognet.data.splits": "Splits split_off",
     "sognet.data.structure": "Keys Structure",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -64,6 +64,7 @@ __all__ = [
     "manual_download_sets",
     "mixture",
     "read_structures",
+    "split_off",
     "statistics",
     "stream",
     "water",

@@ -13,6 +13,7 @@ from sognet.analysis.run_data import load_splits, shared_splits, trained_configu
 from sognet.evaluation.checkpoints import find_checkpoints, short_names
 from sognet.model import load_committee, load_model
 from sognet.model.checkpoint import as_device, as_dtype
+from sognet.trust import trusted_names
 
 
 def evaluate_checkpoints(config: DictConfig) -> None:
@@ -25,17 +26,17 @@ def evaluate_checkpoints(config: DictConfig) -> None:
     InputError : a checkpoint or the data cannot be used; says why.
     """
     checkpoints = find_checkpoints(config)
-    device, dtype = as_device(config.device), as_dtype(config.dtype)
+    device, dtype, trust = as_device(config.device), as_dtype(config.dtype), trusted_names(config.trust)
     models = (
-        load_committee(checkpoints, device, dtype)
+        load_committee(checkpoints, device, dtype, trust)
         if config.committee
-        else [load_model(file, device, dtype) for file in checkpoints]
+        else [load_model(file, device, dtype, trust) for file in checkpoints]
     )
     trained = [trained_configuration(file) for file in checkpoints]
     if config.get("dataset"):
-        splits = load_splits(config.dataset, checkpoints[0])
+        splits = load_splits(config.dataset, checkpoints[0], trust)
     else:
-        splits = shared_splits([settings.get("dataset") for settings in trained], checkpoints)
+        splits = shared_splits([settings.get("dataset") for settings in trained], checkpoints, trust)
     stress = config.stress
     if stress is None:
         stress = any(bool(OmegaConf.select(settings, "loss.stress")) for settings in trained)

@@ -12,6 +12,7 @@ from sognet.errors import InputError
 from sognet.evaluation.checkpoints import find_checkpoints
 from sognet.model import load_committee, load_model
 from sognet.model.checkpoint import as_device, as_dtype
+from sognet.trust import trusted_names
 
 
 def predict_file(config: DictConfig) -> None:
@@ -27,11 +28,11 @@ def predict_file(config: DictConfig) -> None:
     if not config.path:
         raise InputError("sognet predict needs path=<file>")
     checkpoints = find_checkpoints(config)
-    device, dtype = as_device(config.device), as_dtype(config.dtype)
+    device, dtype, trust = as_device(config.device), as_dtype(config.dtype), trusted_names(config.trust)
     if len(checkpoints) > 1:
-        models = load_committee(checkpoints, device, dtype)
+        models = load_committee(checkpoints, device, dtype, trust)
     else:
-        models = [load_model(checkpoints[0], device, dtype)]
+        models = [load_model(checkpoints[0], device, dtype, trust)]
     charge_key = config.charge_key or models[0].charge_key
     keys = Keys(energy=None, forces=None, stress=None, charge=charge_key)
     structures = read_structures(config.path, keys, config.format, Units(length=config.length_unit))

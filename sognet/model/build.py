@@ -1,47 +1,112 @@
 """A model from its configuration and the statistics of the training split."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import torch
 from hydra.utils import instantiate
+from torch_geometric.data import Batch
 
-from sognet.data import Statistics
+from sognet.data import Statistics, Structure, build_graph, statistics
 from sognet.errors import InputError
+from sognet.model.reference_energies import ReferenceEnergies
+from sognet.model.short_range_output import evaluating
 from sognet.model.sognet import SOGNet
+from sognet.trust import resolve
+
+STRUCTURES_AT_ONCE = 16
 
 
-def build_model(config: Mapping[str, Any], found: Statistics) -> SOGNet:
+def build_model(
+    config: Mapping[str, Any], found: Statistics, structures: Sequence[Structure] = (), trust: Iterable[str] = ()
+) -> SOGNet:
     """Instantiate the `model` group; what it leaves null is taken from the training split.
+
+    Where the short-range model has energies of its own, the reference energies are those of what it leaves.
 
     Parameters
     ----------
     config : the `model` group.
     found : statistics of the training split.
+    structures : the training split, for models with energies of their own; none: their reference energies stay zero.
+    trust : modules and packages outside this one whose classes may be built.
 
     Raises
     ------
-    InputError : `reference_energies=isolated` without a structure of one atom for every element.
+    InputError : `reference_energies=isolated` without a structure of one atom for every element; elements that the
+        short-range model does not know; a class that is not trusted.
     """
     settings: dict[str, Any] = {}
-    if config["reference_energies"] is None:
-        settings["reference_energies"] = found.reference_energies
-    elif config["reference_energies"] == "isolated":
-        if missing := sorted(set(found.species) - set(found.isolated_energies)):
-            raise InputError(
-                f"model.reference_energies=isolated needs a training structure of a single atom of {', '.join(missing)}"
-            )
-        settings["reference_energies"] = found.isolated_energies
     if config["energy_scale"] is None:
         settings["energy_scale"] = found.force_rms
-    short_range_settings = {"species": config["short_range"]["species"] or found.species}
-    if config["short_range"].get("n_neighbors", 0.0) is None:
+    short_range = instantiate(_short_range_settings(config["short_range"], found, trust), _convert_="all")
+    if unknown := sorted(set(found.species) - set(short_range.species)):
+        raise InputError(
+            f"the training structures have {', '.join(unknown)}; the short-range model knows "
+            f"{', '.join(short_range.species)} (model.short_range.species)"
+        )
+    long_range = None
+    if target := config["long_range"]["_target_"]:
+        resolve(target, trust, "model.long_range._target_")
+        long_range = instantiate(config["long_range"], _convert_="all")
+    energies = config["reference_energies"]
+    fitted = energies is None or energies == "isolated"
+    if fitted:
+        settings["reference_energies"] = None
+    config = {name: value for name, value in config.items() if name != "initial_charges"}  # see training.initial_values
+    model: SOGNet = instantiate(config, short_range=short_range, long_range=long_range, _convert_="all", **settings)
+    if fitted:
+        if model.energy_head is None:
+            found = statistics(what_is_left(model, structures))
+        model.composition = ReferenceEnergies(_reference_energies(energies == "isolated", found))
+    return model
+
+
+def what_is_left(model: SOGNet, structures: Iterable[Structure]) -> Iterator[Structure]:
+    """Structures whose energy is what the short-range model leaves of it; those without an energy are left out."""
+    labelled = [s for s in structures if s.energy is not None]
+    device = next(model.parameters()).device
+    for start in range(0, len(labelled), STRUCTURES_AT_ONCE):
+        several = labelled[start : start + STRUCTURES_AT_ONCE]
+        graph = Batch.from_data_list([build_graph(s, model.cutoff) for s in several]).to(device)
+        with evaluating(model), torch.no_grad():
+            out = model(graph, forces=False, stress=False)
+        known = (out["energy"] - out["energy_long_range"]).tolist()
+        for structure, energy in zip(several, known, strict=True):
+            yield replace(structure, energy=structure.energy - energy)
+
+
+def _short_range_settings(config: Mapping[str, Any], found: Statistics, trust: Iterable[str]) -> dict[str, Any]:
+    """Settings of the short-range model, with what the training split decides where it takes it."""
+    parameters = inspect.signature(resolve(config["_target_"], trust, "model.short_range._target_")).parameters
+    settings = dict(config)
+    if settings.pop("species", None) is not None:
+        settings["species"] = config["species"]
+    elif "species" in parameters or any(p.kind == p.VAR_KEYWORD for p in parameters.values()):
+        settings["species"] = found.species
+    if config.get("n_neighbors", 0.0) is None:
         if found.average_neighbors is None:
             raise InputError(
                 "model.short_range.n_neighbors=null: the neighbours of this data set were not counted; prepare it with "
                 "cutoff=<that of the model>, or give a number"
             )
-        short_range_settings["n_neighbors"] = max(1.0, found.average_neighbors)
-    short_range = instantiate(config["short_range"], **short_range_settings)
-    long_range = instantiate(config["long_range"]) if config["long_range"]["_target_"] else None
-    config = {name: value for name, value in config.items() if name != "initial_charges"}  # see training.initial_values
-    return instantiate(config, short_range=short_range, long_range=long_range, _convert_="all", **settings)
+        settings["n_neighbors"] = max(1.0, found.average_neighbors)
+    return settings
+
+
+def _reference_energies(isolated: bool, found: Statistics) -> dict[str, float]:
+    """Those of single atoms or by least squares.
+
+    Raises
+    ------
+    InputError : an element without a structure of one atom.
+    """
+    if not isolated:
+        return found.reference_energies
+    if missing := sorted(set(found.species) - set(found.isolated_energies)):
+        raise InputError(
+            f"model.reference_energies=isolated needs a training structure of a single atom of {', '.join(missing)}"
+        )
+    return found.isolated_energies

@@ -4,7 +4,7 @@ With M members whose predictions are y_1 … y_M the committee predicts their me
 standard deviation σ = √[Σ_m (y_m − ȳ)²/(M − 1)] (G. Imbalzano et al., J. Chem. Phys. 154, 074102 (2021)).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,18 @@ from sognet.model.sognet import SOGNet
 
 
 def load_committee(
-    paths: Sequence[str | Path], device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+    paths: Sequence[str | Path],
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    trust: str | Iterable[str] = (),
 ) -> list[SOGNet]:
-    """Members of a committee from their checkpoints.
+    """Members of a committee from their checkpoints; arguments as of load_model.
 
     Raises
     ------
     InputError : a checkpoint cannot be used, or the members do not make a committee (see check_members).
     """
-    members = [load_model(path, device, dtype) for path in paths]
+    members = [load_model(path, device, dtype, trust) for path in paths]
     check_members(members, [str(path) for path in paths])
     return members
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from sognet.long_range import FourierConvolution
 from sognet.model.heads import FixedCharges, Readout
 from sognet.model.reference_energies import ReferenceEnergies
+from sognet.model.short_range_output import as_output, brings_energies
 
 
 class SOGNet(nn.Module):
@@ -17,8 +17,9 @@ class SOGNet(nn.Module):
 
     Parameters
     ----------
-    short_range : descriptor, a module from a graph to (N, n_features) with `species`, `cutoff` and `n_features`.
-    long_range : Fourier convolution layer; None for the short-range control.
+    short_range : descriptor or model with energies of its own, a module as sognet.interfaces.ShortRange says. Energies
+        of its own take the place of the energy network's.
+    long_range : long-range layer, a module as sognet.interfaces.LongRange says; None for the short-range control.
     n_latent : P, latent variables per atom.
     energy_hidden, latent_hidden : hidden widths of the energy and of the latent-variable network.
     activation : "silu" or "tanh", of both networks.
@@ -44,13 +45,13 @@ class SOGNet(nn.Module):
 
     Raises
     ------
-    ValueError : charges given that do not cover the species, or with P > 1.
+    ValueError : charges given that do not cover the species, or with P > 1; a short-range model that is not one.
     """
 
     def __init__(
         self,
         short_range: nn.Module,
-        long_range: FourierConvolution | None = None,
+        long_range: nn.Module | None = None,
         n_latent: int = 1,
         energy_hidden: Sequence[int] = (32, 16),
         latent_hidden: Sequence[int] = (24, 12),
@@ -69,6 +70,7 @@ class SOGNet(nn.Module):
         charge_key: str = "charge",
     ) -> None:
         super().__init__()
+        with_energies = brings_energies(short_range)
         self.short_range = short_range
         self.long_range = long_range
         self.n_latent = n_latent
@@ -90,7 +92,9 @@ class SOGNet(nn.Module):
         self.register_buffer("feature_std", torch.ones(short_range.n_features if standardize else 0))
         self.register_load_state_dict_pre_hook(_rename_old_buffers)
         n_features = short_range.n_features + int(total_charge)
-        self.energy_head = Readout(n_features, energy_hidden, 1, activation, True, bypass, residual)
+        self.energy_head: nn.Module | None = None
+        if not with_energies:
+            self.energy_head = Readout(n_features, energy_hidden, 1, activation, True, bypass, residual)
         self.latent_head: nn.Module | None = None
         if self.charges is not None:
             if n_latent != 1 or set(short_range.species) - set(self.charges):
@@ -122,7 +126,7 @@ class SOGNet(nn.Module):
 
         Features that hardly vary are scaled as if they varied by a hundredth of the most variable one.
         """
-        spread, mean = torch.std_mean(self.short_range(self._in_own_precision(graph)), dim=0, correction=0)
+        spread, mean = torch.std_mean(self.features(graph), dim=0, correction=0)
         floor = 0.01 * spread.max()
         self.feature_mean.copy_(mean)
         scale = self.feature_scale or 1 / len(mean)
@@ -150,7 +154,7 @@ class SOGNet(nn.Module):
         if missing := sorted(set(self.species) - set(charges)):
             raise ValueError(f"charges to start from are missing for {', '.join(missing)}")
         graph = self._in_own_precision(graph)
-        features = self._features(graph, graph.batch if "batch" in graph else torch.zeros_like(graph.z))
+        features = self._inputs_of_heads(as_output(self.short_range(graph)).features, graph)
         rows = {symbol: [q] if isinstance(q, int | float) else list(q) for symbol, q in charges.items()}
         channels = [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
         wanted = torch.cat([FixedCharges(channel)(graph.z.cpu()) for channel in channels], 1).to(features)
@@ -187,7 +191,7 @@ class SOGNet(nn.Module):
             return {name: value.detach() for name, value in out.items()}
         graph = self._in_own_precision(graph)
         n_structures = len(graph.cell)
-        batch = graph.batch if "batch" in graph else torch.zeros_like(graph.z)
+        batch = graph.batch
         strain = None
         with torch.set_grad_enabled(forces or stress or torch.is_grad_enabled()):
             if forces:
@@ -213,33 +217,38 @@ class SOGNet(nn.Module):
 
     @torch.no_grad()
     def features(self, graph: Data) -> Tensor:
-        """Short-range features of the atoms of a graph (N, n_features), as the descriptor gives them."""
-        return self.short_range(self._in_own_precision(graph))
+        """Short-range features of the atoms of a graph (N, n_features), as the short-range model gives them."""
+        return as_output(self.short_range(self._in_own_precision(graph))).features
 
     def _in_own_precision(self, graph: Data) -> Data:
-        """The graph with positions and cell in the precision of the parameters; the one passed in stays as it is."""
+        """The graph with positions and cell in the precision of the parameters, and with the structure of each atom,
+        `batch`; the one passed in stays as it is.
+        """
         parameter = next(self.parameters())
         graph = copy.copy(graph)
         graph.pos, graph.cell = graph.pos.to(parameter.dtype), graph.cell.to(parameter.dtype)
+        if "batch" not in graph:
+            graph.batch = torch.zeros_like(graph.z)
         return graph
 
-    def _features(self, graph: Data, batch: Tensor) -> Tensor:
-        """What both networks get, (N, n_features)."""
-        features = self.short_range(graph)
+    def _inputs_of_heads(self, features: Tensor, graph: Data) -> Tensor:
+        """What both networks get of the short-range features, (N, n_features)."""
         if self.standardize:
             features = (features - self.feature_mean) / self.feature_std
         if self.total_charge:
             charge = graph.charge.to(features.dtype).reshape(-1, 1)
-            features = torch.cat([features, charge.index_select(0, batch)], dim=1)
+            features = torch.cat([features, charge.index_select(0, graph.batch)], dim=1)
         return features
 
     def _energies(
         self, graph: Data, batch: Tensor, n_structures: int, differentiate_latent: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Short-range energy of each atom (N,), and energies and latents of the structures."""
-        features = self._features(graph, batch)
-        atomic = self.energy_scale * self.energy_head(features)[:, 0]
-        short_range = atomic.new_zeros(n_structures).index_add(0, batch, atomic)
+        given = as_output(self.short_range(graph))
+        features = self._inputs_of_heads(given.features, graph)
+        atomic = given.energy if self.energy_head is None else self.energy_scale * self.energy_head(features)[:, 0]
+        total = atomic.new_zeros(n_structures, dtype=torch.float64).index_add(0, batch, atomic.double())
+        short_range = total.to(atomic.dtype)
         if self.latent_head is None:
             latent = features.new_zeros(len(features), 0)
         elif self.charges is not None:
@@ -256,7 +265,7 @@ class SOGNet(nn.Module):
             long_range = self.long_range(latent, graph.pos, graph.cell, graph.pbc, batch)
         composition = self.composition(graph.z, batch, n_structures)
         return atomic, {
-            "energy": composition + short_range.double() + long_range.double(),
+            "energy": composition + total + long_range.double(),
             "energy_short_range": short_range,
             "energy_long_range": long_range,
             "latent": latent,

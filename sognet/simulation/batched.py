@@ -1,6 +1,6 @@
 """Lists of ASE structures in one call: predictions and descriptors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,13 +42,14 @@ def predict(
     dtype: torch.dtype | str | None = None,
     charge_key: str | None = None,
     energies: bool = False,
+    trust: str | Iterable[str] = (),
 ) -> Predictions:
     """Energies, forces and stresses of ASE structures, in batches.
 
     Parameters
     ----------
     structures : one or several, periodic or not, of any sizes.
-    model, device, dtype, charge_key : as for SOGNetCalculator.
+    model, device, dtype, charge_key, trust : as for SOGNetCalculator.
     batch_size : structures that are evaluated together.
     energies : whether the energies of atoms are wanted.
 
@@ -56,7 +57,7 @@ def predict(
     ------
     InputError : as SOGNetCalculator; names the structure by its place in the list.
     """
-    frames, evaluator = _listed(structures), Evaluator(model, device, dtype, charge_key)
+    frames, evaluator = _listed(structures), Evaluator(model, device, dtype, charge_key, trust)
     made = [evaluator.structure(atoms, f"structure {i}") for i, atoms in enumerate(frames)]
     found = [f for part in _parts(made, batch_size) for f in evaluator(part, energies=energies)]
     unknown = np.full((3, 3), np.nan)
@@ -76,12 +77,13 @@ def descriptors(
     batch_size: int = 16,
     device: str | int | torch.device = "cpu",
     dtype: torch.dtype | str | None = None,
+    trust: str | Iterable[str] = (),
 ) -> list[np.ndarray]:
     """Short-range features (N, n_features) of the atoms of each structure, in batches.
 
     Parameters and errors are those of `predict`; of a committee the first member's.
     """
-    evaluator = Evaluator(model, device, dtype)
+    evaluator = Evaluator(model, device, dtype, trust=trust)
     made = [evaluator.structure(atoms, f"structure {i}") for i, atoms in enumerate(_listed(structures))]
     return [features for part in _parts(made, batch_size) for features in evaluator.features(part)]
 

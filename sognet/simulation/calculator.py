@@ -1,6 +1,6 @@
 """ASE calculator of a trained model or a committee."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ class SOGNetCalculator(Calculator):
     device : where to compute; `auto`: on the GPU if there is one.
     dtype : torch.float64, torch.float32 or their names; by default that of the checkpoint.
     charge_key : name of the total charge (e) in `atoms.info`; by default as in training.
+    trust : modules and packages outside this one from which a checkpoint may build its model; see load_model.
 
     Attributes
     ----------
@@ -44,9 +45,10 @@ class SOGNetCalculator(Calculator):
         device: str | int | torch.device = "cpu",
         dtype: torch.dtype | str | None = None,
         charge_key: str | None = None,
+        trust: str | Iterable[str] = (),
     ) -> None:
         super().__init__()
-        self.evaluator = Evaluator(model, device, dtype, charge_key)
+        self.evaluator = Evaluator(model, device, dtype, charge_key, trust)
         self.other_results: dict[str, Any] = {}
         charges = ["charges", "dipole"] if self.evaluator.has_charges else []
         self.implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", *charges]

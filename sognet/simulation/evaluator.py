@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Evaluator:
     device : where to compute; `auto`: on the GPU if there is one.
     dtype : torch.float64, torch.float32 or their names; by default that of the checkpoint.
     charge_key : name of the total charge (e) in `atoms.info`; by default as in training.
+    trust : modules and packages outside this one from which a checkpoint may build its model; see load_model.
 
     Raises
     ------
@@ -49,13 +50,14 @@ class Evaluator:
         device: str | int | torch.device = "cpu",
         dtype: torch.dtype | str | None = None,
         charge_key: str | None = None,
+        trust: str | Iterable[str] = (),
     ) -> None:
         given = [models] if isinstance(models, str | Path | SOGNet) else list(models)
         self.device = as_device(device)
         self.members = [
             copy.deepcopy(m).to(device=self.device, dtype=as_dtype(dtype)).eval()
             if isinstance(m, SOGNet)
-            else load_model(m, self.device, dtype)
+            else load_model(m, self.device, dtype, trust)
             for m in given
         ]
         for member in self.members:

@@ -14,12 +14,14 @@ from sognet.data.split_contents import contents
 from sognet.errors import InputError
 from sognet.model import SOGNet, load_model
 from sognet.model.build import build_model
+from sognet.model.description import check_rebuilds
 from sognet.training.callbacks.preemption import PreemptionCheckpoint
 from sognet.training.checkpoint_io import LAST, AtomicCheckpointIO
 from sognet.training.fine_tuning import freeze, model_to_fine_tune
 from sognet.training.initial_values import initialize
 from sognet.training.loss import PotentialLoss
 from sognet.training.module import PotentialModule
+from sognet.trust import trusted_names
 
 logger = logging.getLogger(__name__)
 
@@ -32,18 +34,23 @@ def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOG
 
     Raises
     ------
-    InputError : a checkpoint or a pattern of `freeze` that cannot be used.
+    InputError : a checkpoint or a pattern of `freeze` that cannot be used, or a model that could not be loaded again.
     """
+    trust = trusted_names(config.get("trust"))
     if config.start_from:
         energies = config.model.reference_energies
-        model = load_model(last) if last else model_to_fine_tune(config.start_from, splits.train, energies)
+        if last:
+            model = load_model(last, trust=trust)
+        else:
+            model = model_to_fine_tune(config.start_from, splits.train, energies, trust)
     else:
         counts_neighbors = config.model.short_range.get("n_neighbors", 0.0) is None
         cutoff = config.model.short_range.cutoff if counts_neighbors else None
         found = splits.statistics or cached_statistics(splits.train, cutoff, config.paths.data)
-        model = build_model(config.model, found)
+        model = build_model(config.model, found, () if last else splits.train, trust)
         if not last:
             initialize(model, splits.train, config.model.get("initial_charges"))
+    check_rebuilds(model, trust)
     model.charge_key = config.dataset.get("charge_key") or model.charge_key
     freeze(model, config.freeze)
     return model

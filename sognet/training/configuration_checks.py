@@ -21,6 +21,8 @@ from sognet.errors import InputError
 from sognet.long_range import FourierConvolution, SumOfGaussians, log_spaced_convolution, power_law_convolution
 from sognet.model import SOGNet
 from sognet.renamed_settings import refuse_renamed_in
+from sognet.training.own_modules import check_own_targets, with_own_targets
+from sognet.trust import trusted_names
 
 
 def of_a_model(initial_charges: dict[str, float] | Literal["auto"] | None) -> None:
@@ -48,6 +50,9 @@ GROUPS = (
     "logger",
 )
 """Groups of conf/train.yaml that have a place of their own in the configuration."""
+
+SPECIES = "model.short_range.species"
+"""Passed on where it is taken."""
 
 IN_WORDS = {"model.reference_energies": ("isolated",)}
 """Values that stand for others which the run puts in their place."""
@@ -80,6 +85,8 @@ def check(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     if config.get("resume"):
         return
     refuse_renamed_in(config)
+    config = with_own_targets(config, overrides)
+    check_own_targets(config, trusted_names(config.get("trust")))
     for number, stage in enumerate(config.batch.stages):
         _check_settings(stage, (Stage,), f"batch.stages[{number}]")
     for name, node in config.items_ex(resolve=False):
@@ -100,6 +107,7 @@ def of_a_run(
     test: bool,
     ensemble: int,
     resume: str | None,
+    trust: list[str] | str | None,
     start_from: str | None,
     freeze: list[str],
 ) -> None:
@@ -186,7 +194,7 @@ def _check_settings(node: DictConfig, functions: Sequence[Callable], name: str) 
     takes_any = any(p.kind == inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     for key in node:
         dotted = f"{name}.{key}" if name else str(key)
-        if str(key).startswith("_"):
+        if str(key).startswith("_") or (dotted == SPECIES and node[key] is None):
             continue
         if key not in parameters and not takes_any:
             close = difflib.get_close_matches(str(key), parameters, n=1)

@@ -15,15 +15,15 @@ from typing import Any
 import torch
 from ase.data import atomic_numbers
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sognet.analysis.committee_report import print_committee, report_committee
 from sognet.analysis.findings import print_findings
 from sognet.analysis.model_report import write_summary
 from sognet.analysis.predictions import predict_splits
 from sognet.analysis.run_data import shared_splits, trained_configuration
-from sognet.data import Splits, statistics
+from sognet.data import statistics
+from sognet.data.datasets.named import read_splits
 from sognet.data.splits import fill_fractions
 from sognet.errors import InputError
 from sognet.model import load_committee
@@ -32,8 +32,10 @@ from sognet.training.build import reported_splits
 from sognet.training.callbacks.preemption import requeued
 from sognet.training.checkpoint_io import BEST, LAST
 from sognet.training.distributed.processes import global_rank
-from sognet.training.resume import overridden, resumed_configuration
+from sognet.training.own_modules import check_saved_targets, with_own_targets
+from sognet.training.resume import overridden, resumed_configuration, save_configuration
 from sognet.training.run import run, train
+from sognet.trust import trusted_names
 
 logger = logging.getLogger(__name__)
 
@@ -65,13 +67,11 @@ def run_ensemble(config: DictConfig) -> float | None:
         overrides = [o for o in HydraConfig.get().overrides.task if o.partition("=")[0] not in ("resume", "ensemble")]
         config = resumed_ensemble(config, overrides)
     else:
-        config = new_ensemble(config)
+        config = new_ensemble(with_own_targets(config, HydraConfig.get().overrides.task))
     folder = Path(config.folder)
     if global_rank() == 0:
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / "config.yaml.part"
-        OmegaConf.save(config, partial)
-        partial.replace(folder / "config.yaml")  # in one step, other ranks may be reading it
+        save_configuration(config, folder / "config.yaml")
     for number in range(config.ensemble):
         train_member(member_configuration(config, number), overrides)
     return None if global_rank() else report_members(config)
@@ -86,11 +86,12 @@ def new_ensemble(config: DictConfig) -> DictConfig:
     config.folder = str(Path(config.folder).absolute())
     if global_rank() == 0 and (Path(config.folder) / "config.yaml").is_file():
         raise InputError(f"{config.folder} already holds a run; choose another hydra.run.dir")
-    if config.model.short_range.species is None:
+    if config.model.short_range.get("species") is None:
         fill_fractions(config.dataset)
-        splits: Splits = instantiate(config.dataset)
+        splits = read_splits(config.dataset, trusted_names(config.trust))
         known = {s for part in (splits.train, splits.val) if part for s in statistics(part).species}
-        config.model.short_range.species = sorted(known, key=atomic_numbers.get)
+        with open_dict(config.model.short_range):
+            config.model.short_range.species = sorted(known, key=atomic_numbers.get)
     return config
 
 
@@ -108,6 +109,8 @@ def resumed_ensemble(config: DictConfig, overrides: Sequence[str]) -> DictConfig
     resumed = overridden(up_to_date(OmegaConf.load(saved)), overrides, folder)
     resumed.ensemble = n_members(config)
     resumed.folder = str(folder)
+    resumed.trust = trusted_names(config.trust)
+    check_saved_targets(resumed, resumed.trust)
     return resumed
 
 
@@ -143,7 +146,7 @@ def train_member(config: DictConfig, overrides: Sequence[str]) -> None:
         return
     logger.info("training %s", folder.name)
     if (folder / "checkpoints" / LAST).is_file():
-        train(resumed_configuration(folder, overrides))
+        train(resumed_configuration(folder, overrides, trusted_names(config.trust)))
     else:
         if global_rank() == 0 and folder.is_dir():
             shutil.rmtree(folder)  # of a member that was interrupted before its first checkpoint
@@ -156,8 +159,9 @@ def report_members(config: DictConfig) -> float:
     names = [f"member_{number}" for number in range(config.ensemble)]
     checkpoints = [next(f for n in (BEST, LAST) if (f := folder / m / "checkpoints" / n).is_file()) for m in names]
     on_cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
-    models = load_committee(checkpoints, "cpu" if on_cpu else "cuda")
-    splits = shared_splits([trained_configuration(file).get("dataset") for file in checkpoints], checkpoints)
+    trust = trusted_names(config.trust)
+    models = load_committee(checkpoints, "cpu" if on_cpu else "cuda", trust=trust)
+    splits = shared_splits([trained_configuration(file).get("dataset") for file in checkpoints], checkpoints, trust)
     splits = reported_splits(config, splits)
     predictions = {
         name: predict_splits(model, splits, config.batch.eval_batch_size, config.loss.stress > 0)

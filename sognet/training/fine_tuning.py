@@ -1,6 +1,6 @@
 """Fine-tuning: a training that starts from a trained model, and parameters that a training leaves as they are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,7 +15,10 @@ from sognet.model.reference_energies import ReferenceEnergies
 
 
 def model_to_fine_tune(
-    checkpoint: str | Path, structures: Sequence[Structure], reference_energies: Mapping[str, float] | None = None
+    checkpoint: str | Path,
+    structures: Sequence[Structure],
+    reference_energies: Mapping[str, float] | None = None,
+    trust: Iterable[str] = (),
 ) -> SOGNet:
     """Trained model with the reference energies of another data set, in single precision.
 
@@ -27,12 +30,13 @@ def model_to_fine_tune(
     checkpoint : of a run.
     structures : training split.
     reference_energies : eV by chemical symbol; None: fitted as above. Elements without one keep what they had.
+    trust : modules and packages outside this one from which the model may be built.
 
     Raises
     ------
     InputError : the checkpoint cannot be used, or the structures have an element that the model does not know.
     """
-    model = load_model(checkpoint, dtype=torch.float32)
+    model = load_model(checkpoint, dtype=torch.float32, trust=trust)
     if reference_energies is None:
         remainders = [
             replace(p.structure, energy=p.structure.energy - p.energy_short_range - p.energy_long_range)

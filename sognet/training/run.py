@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from sognet.analysis.findings import print_findings
 from sognet.analysis.learning_curve import outlook
 from sognet.analysis.model_report import box_length, print_summary, report, write_summary
-from sognet.data import Splits
+from sognet.data.datasets.named import read_splits
 from sognet.data.splits import fill_fractions
 from sognet.errors import InputError
 from sognet.model import load_model
@@ -39,7 +39,9 @@ from sognet.training.loggers.media import log_configuration, log_media, pixels
 from sognet.training.loggers.metrics_file import forget_metrics_after
 from sognet.training.loggers.wandb_run import WandbRun
 from sognet.training.loss import PotentialLoss
-from sognet.training.resume import resumed_configuration
+from sognet.training.own_modules import with_own_targets
+from sognet.training.resume import resumed_configuration, save_configuration
+from sognet.trust import trusted_names
 
 logger = logging.getLogger(__name__)
 
@@ -55,13 +57,16 @@ def run(config: DictConfig) -> float | None:
     InputError : the folder already holds a run, or `resume` names none.
     """
     if config.resume:
-        return train(resumed_configuration(Path(config.resume).absolute(), HydraConfig.get().overrides.task))
-    check(config, HydraConfig.get().overrides.task if HydraConfig.initialized() else ())
+        folder, overrides = Path(config.resume).absolute(), HydraConfig.get().overrides.task
+        return train(resumed_configuration(folder, overrides, trusted_names(config.trust)))
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
+    check(config, overrides)
+    config = with_own_targets(config, overrides)
     if config.start_from:
         config.start_from = str(Path(config.start_from).absolute())
     folder = Path(config.folder).absolute()
     if requeued() and (folder / "checkpoints" / LAST).is_file():
-        return train(resumed_configuration(folder, []))
+        return train(resumed_configuration(folder, [], trusted_names(config.trust)))
     if global_rank() == 0:
         folder = claimed(folder)
     config.folder = str(folder)
@@ -76,7 +81,7 @@ def run(config: DictConfig) -> float | None:
         differs = HydraConfig.get().job.override_dirname
         config.logger.wandb.name = differs if 0 < len(differs) <= LONGEST_NAME else folder.name[:LONGEST_NAME]
     if global_rank() == 0:
-        OmegaConf.save(config, folder / "config.yaml")
+        save_configuration(config, folder / "config.yaml")
     return train(config)
 
 
@@ -133,7 +138,8 @@ def train(config: DictConfig) -> float | None:
     started = time.perf_counter()
     folder = Path(config.folder)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    splits: Splits = instantiate(config.dataset)
+    trust = trusted_names(config.get("trust"))
+    splits = read_splits(config.dataset, trust)
     loss: PotentialLoss = instantiate(config.loss)
     check_targets(loss, splits)
     check_one_batch(config, len(splits.train))
@@ -146,7 +152,7 @@ def train(config: DictConfig) -> float | None:
     reported = reported_splits(config, splits)
     if global_rank() == 0:
         hint_at_total_charge(model, reported)
-    with distributed(config.trainer, folder / "config.yaml"):
+    with distributed(config.trainer, folder / "config.yaml", trust):
         extra = [KernelDecayMonitor(box_length(reported))] if model.long_range else []
         trainer = build_trainer(config, bool(splits.val), datamodule, extra)
         if config.train and last and trainer.is_global_zero:
@@ -163,7 +169,7 @@ def train(config: DictConfig) -> float | None:
     best = next((file for file in checkpoints if file.is_file()), None)
     if best is None and config.train:
         raise InputError("training ended before the first checkpoint; raise trainer.max_epochs or trainer.max_time")
-    trained = load_model(best, device=module.device) if best else model.eval()
+    trained = load_model(best, device=module.device, trust=trust) if best else model.eval()
     summary = report(trained, reported, folder, config.batch.eval_batch_size, stress=loss.uses("stress"))
     summary |= {"seconds": round(seconds, 1), "epochs": trainer.current_epoch}
     if learning := outlook(folder / "metrics.csv"):

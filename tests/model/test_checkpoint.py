@@ -2,8 +2,6 @@
 
 import os
 import pickle
-import time
-import zipfile
 
 import pytest
 import torch
@@ -11,7 +9,6 @@ from structures import graph_of, random_atoms, small_model
 
 from sognet import SOGNet, load_model
 from sognet.errors import InputError
-from sognet.model import bounded_build
 from sognet.model.checkpoint import as_device, as_dtype, model_entry
 from sognet.short_range import CACE
 
@@ -97,29 +94,19 @@ def nested(depth):
     return value
 
 
-def hostile(model, kind):
-    """What a checkpoint is changed by, so that it would run, or hold, or take, more than it may."""
+def broken(model, kind):
+    """What a checkpoint is changed by, so that no model can be made of it."""
     entry = model_entry(model)
     weights = {f"model.{k}": v for k, v in model.state_dict().items()}
-    name = (
-        "model.energy_head.network.0.weight" if "model.energy_head.network.0.weight" in weights else next(iter(weights))
-    )
-    cace = {"class": "CACE", "species": ["Na"], "cutoff": 4.0}
+    name = next(iter(weights))
 
     def described(**changes):
         return {"sognet": entry | {"model": entry["model"] | changes}}
 
     return {
-        "a million keys": lambda: {"state_dict": {f"model.{i}": i for i in range(1_000_000)}},
-        "a million settings": lambda: described(charges={f"X{i}": 1.0 for i in range(1_000_000)}),
         "deep nesting of a description": lambda: {"sognet": entry | {"model": nested(300)}},
-        "expanded storage": lambda: {"state_dict": weights | {name: torch.zeros(1).expand(10**6, 10**6)}},
         "sparse weights": lambda: {"state_dict": weights | {name: torch.zeros(4, 4).to_sparse()}},
         "numbers for weights": lambda: {"state_dict": weights | {name: 3}},
-        "terabytes of weights": lambda: described(energy_hidden=[10**6, 10**6]),
-        "gigabytes of weights": lambda: described(energy_hidden=[30_000, 30_000]),
-        "a million layers": lambda: described(short_range=cace | {"n_message_passing": 10**6}),
-        "endless invariants": lambda: described(short_range=cace | {"l_max": 10**6}),
         "negative sizes": lambda: described(energy_hidden=[-3]),
         "a list for a name": lambda: described(short_range={"class": ["CACE"]}),
         "a dictionary for a format": lambda: {"sognet": entry | {"format": {str(i): i for i in range(10_000)}}},
@@ -129,30 +116,16 @@ def hostile(model, kind):
 @pytest.mark.parametrize(
     "kind",
     [
-        "a million keys", "a million settings", "deep nesting of a description", "expanded storage", "sparse weights",
-        "numbers for weights", "terabytes of weights", "gigabytes of weights", "a million layers", "endless invariants",
-        "negative sizes", "a list for a name", "a dictionary for a format",
+        "deep nesting of a description", "sparse weights", "numbers for weights", "negative sizes", "a list for a name",
+        "a dictionary for a format",
     ],
 )  # fmt: skip
-def test_hostile_checkpoints_cost_seconds_and_give_one_line(model, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(bounded_build.BoundedBuild.__init__, "__defaults__", (1.0,))
-    path = save(model, tmp_path / "m.ckpt", **hostile(model, kind))
-    started = time.perf_counter()
+def test_what_is_no_model_gives_one_line(model, tmp_path, kind):
+    path = save(model, tmp_path / "m.ckpt", **broken(model, kind))
     with pytest.raises(InputError, match=r"m\.ckpt") as caught:
         load_model(path)
-    assert time.perf_counter() - started < 10
     assert len(str(caught.value).splitlines()) == 1
     assert len(str(caught.value)) < 500
-
-
-def test_a_compressed_checkpoint_is_refused(model, tmp_path):
-    """Zeros compress a thousandfold."""
-    path = save(model, tmp_path / "m.ckpt")
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(tmp_path / "bomb.ckpt", "w", zipfile.ZIP_DEFLATED) as target:
-        for member in source.infolist():
-            target.writestr(member.filename, source.read(member))
-    with pytest.raises(InputError, match="compressed"):
-        load_model(tmp_path / "bomb.ckpt")
 
 
 def test_weights_of_another_shape_are_refused(model, tmp_path):

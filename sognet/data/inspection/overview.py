@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from ase.cell import Cell
 from ase.data import chemical_symbols, covalent_radii
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 from rich.table import Table
 from vesin import NeighborList
 
+from sognet.data.datasets.named import read_splits
 from sognet.data.inspection.repeated import duplicates
 from sognet.data.inspection.sanity_checks import sanity_warnings
 from sognet.data.splits import Splits, TooFewStructuresError, fill_fractions
 from sognet.data.structure import Structure
+from sognet.trust import trusted_names
 
 NEARBY = 6.0  # Å, within which nearest distances are looked for
 CONFLICT = 1e-3  # eV/atom, beyond which the energies of equal structures contradict each other
@@ -35,7 +35,7 @@ def run(config: DictConfig) -> None:
             config.dataset.skip_invalid = True  # what cannot be used is listed, not raised
         for source in (config.dataset.get("sources") or {}).values():
             source.skip_invalid = True
-    found = inspect(_splits(config.dataset))
+    found = inspect(_splits(config.dataset, trusted_names(config.trust)))
     folder = Path(config.folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "inspection.json"
@@ -44,17 +44,16 @@ def run(config: DictConfig) -> None:
     print(f"everything is in {file}")
 
 
-def _splits(dataset: DictConfig) -> Splits:
+def _splits(dataset: DictConfig, trust: list[str]) -> Splits:
     """The splits as training draws them; all structures as one where they are too few to split."""
-    filled = OmegaConf.merge(dataset)
-    with open_dict(filled):
-        fill_fractions(filled)
+    settings = OmegaConf.to_container(dataset, resolve=True)
+    filled = dict(settings)
+    fill_fractions(filled)
     try:
-        return instantiate(filled)
-    except InstantiationException as error:
-        if not isinstance(error.__cause__, TooFewStructuresError):
-            raise
-        return instantiate(dataset, val_fraction=0.0, test_fraction=0.0)
+        return read_splits(filled, trust)
+    except TooFewStructuresError:
+        fractions = [name for name in ("val_fraction", "test_fraction") if name in settings]
+        return read_splits(settings | dict.fromkeys(fractions, 0.0), trust)
 
 
 def inspect(splits: Splits) -> dict[str, Any]:

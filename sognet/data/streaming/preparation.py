@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.progress import track
 
+from sognet.data.datasets.named import read_splits
 from sognet.data.graph import build_graph
 from sognet.data.split_contents import Contents, counted
 from sognet.data.split_statistics import statistics
@@ -43,7 +43,8 @@ def run(config: DictConfig) -> None:
         raise InputError("sognet data prepare needs folder=<where to write>")
     folder = Path(config.folder).absolute()
     fill_fractions(config.dataset)
-    prepare(instantiate(config.dataset), folder, config.cutoff, config.shard_atoms, config.block_atoms)
+    splits = read_splits(config.dataset, config.trust)
+    prepare(splits, folder, config.cutoff, config.shard_atoms, config.block_atoms)
     index = json.loads((folder / INDEX).read_text())
     sizes = ", ".join(f"{split['structures']} {name}" for name, split in index["splits"].items())
     print(f"{sizes} structures are in {folder}; train with dataset=stream dataset.path={folder}")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,20 +25,21 @@ GRACE = 10.0
 
 
 @contextmanager
-def distributed(trainer: DictConfig, config_file: Path) -> Iterator[None]:
+def distributed(trainer: DictConfig, config_file: Path, trust: Sequence[str] = ()) -> Iterator[None]:
     """Run the block as rank 0 of `trainer.devices` processes, unless a cluster or torchrun has started them already.
 
     Parameters
     ----------
     trainer : the trainer group.
     config_file : configuration of the run, read by the other ranks.
+    trust : modules and packages of the user's own that they may load.
     """
     n_ranks = number_of_devices(trainer)
     if n_ranks == 1 or trainer.num_nodes > 1 or started_externally():
         yield
         return
     ours = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "NODE_RANK": "0"}
-    command = [sys.executable, "-m", "sognet.training.distributed.worker", str(config_file)]
+    command = [sys.executable, "-m", "sognet.training.distributed.worker", str(config_file), *trust]
     log = config_file.with_name("ranks.log").open("w")
     settings = {"stdout": log, "stderr": log, "start_new_session": True}  # Ctrl-C is for rank 0, which tells the others
     workers = [

@@ -1,4 +1,6 @@
-"""A rank above 0 of a distributed run: `python -m sognet.training.distributed.worker <run folder>/config.yaml`."""
+"""A rank above 0 of a distributed run: `python -m sognet.training.distributed.worker <run folder>/config.yaml mine`,
+where what follows the file is trusted.
+"""
 
 import signal
 import sys
@@ -15,6 +17,8 @@ if __name__ == "__main__":
     quieten()
     keep_freed_memory()
     try:
-        train(OmegaConf.load(sys.argv[1]))
+        config = OmegaConf.load(sys.argv[1])
+        config.trust = sys.argv[2:]
+        train(config)
     except KeyboardInterrupt:
         sys.exit(STOPPED[signal.SIGINT])

@@ -19,10 +19,10 @@ def test_what_an_encoding_does_not_have_is_replaced():
 
 
 def test_a_closed_pipe_ends_the_command_without_a_word():
-    command = f"set -o pipefail; {sys.executable} -c '{MAIN}' configuration | head -1"
+    command = f"set -o pipefail; {sys.executable} -c '{MAIN}' configuration | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 141
-    assert done.stdout == "# Configuration\n"
+    assert done.stdout == ""
     assert done.stderr == ""
 
 

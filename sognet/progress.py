@@ -1,7 +1,7 @@
 """Progress of what takes long: a bar on a terminal, a line now and then in logs."""
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TypeVar
 
 from rich import get_console
@@ -57,6 +57,15 @@ class LineClock:
             return False
         self.said = now
         return True
+
+
+def counted(items: Iterable[T], description: str, every: float = SECONDS_PER_LINE) -> Iterator[T]:
+    """The items one after the other, with a line now and then that says how many there were."""
+    clock = LineClock(every)
+    for number, item in enumerate(items, start=1):
+        if clock.due():
+            print(f"{description}: {number} after {duration(clock.elapsed)}", flush=True)
+        yield item
 
 
 def tracked(items: Collection[T], description: str, every: float = SECONDS_PER_LINE) -> Iterator[T]:

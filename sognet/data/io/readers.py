@@ -19,6 +19,7 @@ from sognet.data.io.outputs import ENDINGS, check_complete, cp2k_frames, outcar_
 from sognet.data.io.units import Units
 from sognet.data.structure import Keys, Structure
 from sognet.errors import InputError
+from sognet.progress import counted
 
 LMDB_MAGIC = b"\xde\xc0\xef\xbe"
 """What follows the 16 bytes of the first page's header in an LMDB file."""
@@ -38,7 +39,7 @@ def read_structures(
     InputError : as iter_structures; or nothing is left of what was read.
     """
     n_skipped = len(skipped or ())
-    structures = list(iter_structures(path, keys, file_format, units, skipped))
+    structures = list(counted(iter_structures(path, keys, file_format, units, skipped), f"structures of {path}"))
     if not structures:
         reasons = (skipped or [])[n_skipped:]
         said = f"all {len(reasons)} were skipped, the first because of {reasons[0]}" if reasons else "none in the file"

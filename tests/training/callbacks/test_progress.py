@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from sognet.progress import duration, tracked
+from sognet.progress import counted, duration, tracked
 from sognet.training.callbacks.progress import ProgressLines, progress_display
 
 
@@ -78,6 +78,11 @@ def test_there_is_no_terminal_in_a_test():
 def test_long_loops_print_lines(capsys):
     assert list(tracked([1, 2, 3], "reading", every=0.0)) == [1, 2, 3]
     assert capsys.readouterr().out.splitlines()[-1].startswith("reading: 2 of 3, about 0 s left")
+
+
+def test_reading_of_unknown_length_counts(capsys):
+    assert list(counted(iter([1, 2]), "structures of a.xyz", every=0.0)) == [1, 2]
+    assert capsys.readouterr().out.splitlines()[-1] == "structures of a.xyz: 2 after 0 s"
 
 
 @pytest.mark.parametrize(

@@ -28,15 +28,15 @@ FORK_SERVER.set_forkserver_preload(
 )
 
 
-def sognet(*arguments: object, fails: bool = False, **variables: str) -> str:
-    """Run the command with environment variables; its output.
+def sognet(*arguments: object, fails: bool = False, cwd: Path | None = None, **variables: str) -> str:
+    """Run the command in a folder with environment variables; its output.
 
     Raises
     ------
     AssertionError : it fails where it should not, or the other way round.
     """
     with tempfile.NamedTemporaryFile() as output:
-        process = FORK_SERVER.Process(target=_run, args=(output.name, list(map(str, arguments)), variables))
+        process = FORK_SERVER.Process(target=_run, args=(output.name, list(map(str, arguments)), cwd, variables))
         process.start()
         process.join(TIMEOUT)
         if process.is_alive():
@@ -54,12 +54,13 @@ def fresh_sognet(*arguments: object, fails: bool = False) -> str:
     return done.stdout + done.stderr
 
 
-def _run(output: str, arguments: list[str], variables: dict[str, str]) -> None:
+def _run(output: str, arguments: list[str], cwd: Path | None, variables: dict[str, str]) -> None:
     file = os.open(output, os.O_WRONLY | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(file, stream)
     path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
     os.environ.update({"PYTHONPATH": path} | variables)  # for processes that this one starts
+    os.chdir(cwd or os.getcwd())
     sys.argv = ["sognet", *arguments]
     from sognet.cli.main import main
 

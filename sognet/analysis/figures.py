@@ -11,11 +11,11 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
-from sognet.analysis.kernel_decay import Decay, constrained_kernel, fitted_decay, initial_kernel
 from sognet.analysis.numbers import readable
 from sognet.analysis.predictions import Prediction
 from sognet.analysis.uncertainty import binned, calibration, energy_pairs, force_pairs
 from sognet.long_range import COULOMB_CONSTANT, SumOfGaussians
+from sognet.long_range.decay import Decay, constrained_kernel, fitted_decay, initial_kernel
 
 STATUSES = {"found": "learned", "unchanged": "unchanged", "undetermined": "not determined", "fixed": "fixed"}
 """What is said of a channel by its status."""

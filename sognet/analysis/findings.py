@@ -134,6 +134,9 @@ def _long_range(summary: Mapping[str, Any]) -> Iterator[str]:
                 f"long range: {readable(of_forces, 2)} % of the forces, {readable(100 * of_energy, 2)} % of the "
                 "interaction energy"
             )
+    others = {n: v for n, v in summary.get("diagnostics", {}).items() if not n.startswith("kernel/")}
+    if others:
+        yield f"long-range layer: {', '.join(f'{name} {readable(value)}' for name, value in others.items())}"
     several = len(summary.get("kernel", ())) > 1
     for channel, decay in enumerate(summary.get("kernel", ())):
         yield f"long-range kernel{f' {channel}' if several else ''}: {_kernel(decay, summary)}"

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from sognet.analysis.kernel_decay import fitted_decay, initial_kernel
 from sognet.data.graph import build_graph
 from sognet.data.structure import Structure
 from sognet.long_range import SumOfGaussians
+from sognet.long_range.decay import fitted_decay, initial_kernel, kernel_of
 from sognet.model import SOGNet
 
 SAMPLE = 16
@@ -51,11 +51,12 @@ def force_shares(model: SOGNet, structures: Sequence[Structure]) -> dict[str, fl
     forces = model(batch, stress=False)["forces"].detach().double()
     of_layer = long_range_forces(model, batch).double()
     found = {"force_rms": _rms(forces), "long_range_force_rms": _rms(of_layer)}
-    if not isinstance(getattr(model.long_range, "kernel", None), SumOfGaussians):
+    kernel = kernel_of(model.long_range)
+    if kernel is None:
         return found
     changes = []
     for tilt in (TILT, -TILT):
-        with tilted(model.long_range.kernel, tilt):
+        with tilted(kernel, tilt):
             other = long_range_forces(model, batch).double()
         square = other.square().sum()
         factor = (of_layer * other).sum() / square if square > 0 else 0.0
@@ -79,12 +80,14 @@ def tilted(kernel: SumOfGaussians, exponent: float) -> Iterator[None]:
 def decays(
     model: SOGNet, box_length: float, sensitivity: float | None, force_rmse: float | None
 ) -> list[dict[str, Any]]:
-    """The fitted decay of each channel's kernel, with what can be said of it.
+    """The fitted decay of each channel's kernel, with what can be said of it; empty where the layer has none.
 
     `initial_exponent` is that of the kernel before training, and `status` one of `fixed`, `undetermined` (another
     exponent changes the forces by less than their error), `unchanged` (the exponent is that of the start), `found`.
     """
-    kernel = model.long_range.kernel
+    kernel = kernel_of(model.long_range)
+    if kernel is None:
+        return []
     initial = initial_kernel(kernel)
     found = []
     for channel in range(kernel.n_channels):

@@ -18,7 +18,8 @@ from sognet.analysis.predictions import Prediction, predict_splits, split_errors
 from sognet.analysis.spread import spreads
 from sognet.analysis.tables import ERRORS, as_json
 from sognet.data.splits import Splits
-from sognet.model import SOGNet
+from sognet.long_range.decay import kernel_of
+from sognet.model import SOGNet, diagnostics
 
 PACKAGES = ("sognet", "torch", "lightning", "finufft", "pytorch-finufft", "torch-geometric", "ase", "vesin")
 
@@ -47,10 +48,11 @@ def report(
         summary["long_range"] = shares
         summary["long_range_energy_share"] = long_range_energy_share(together)
         summary["charges_known"] = model.charges is not None
+        summary["diagnostics"] = diagnostics(model, box)
         if "decay_sensitivity" in shares:
             error = summary[split].get("force_rmse")
             summary["kernel"] = decays(model, box, shares["decay_sensitivity"], error)
-            kernel = model.long_range.kernel
+            kernel = kernel_of(model.long_range)
             if len(summary["kernel"]) == kernel.n_channels:
                 figure = kernel_figure(kernel, model.cutoff, box, [decay["status"] for decay in summary["kernel"]])
                 figures["kernel"] = save_figure(figure, folder / "figures" / "kernel.png")

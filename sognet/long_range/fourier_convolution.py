@@ -7,12 +7,14 @@ are summed over pairs with the multiplier's real-space counterpart.
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sognet.long_range import structure_factor
+from sognet.long_range.decay import fitted_decay
 from sognet.long_range.multiplier import SumOfGaussians
 from sognet.long_range.pair_sum import pair_sum
 from sognet.long_range.reciprocal_grid import Bounds, fixed_reciprocal_grid, mode_bounds, reciprocal_grid
@@ -152,6 +154,22 @@ class FourierConvolution(nn.Module):
             energy = self(latent, positions, cell, pbc, batch).sum()
         (potential,) = torch.autograd.grad(energy, latent, create_graph=differentiable)
         return potential
+
+    def regularization(self) -> dict[str, Tensor]:
+        """Term `kernel` of a loss: the mean squared change of the kernel's parameters since the start."""
+        return {"kernel": self.kernel.change()}
+
+    def diagnostics(self, cutoff: float | None = None, box_length: float | None = None, **_: Any) -> dict[str, float]:
+        """`kernel/exponent` and `kernel/coulomb_ratio` of the kernel's decay (see fitted_decay), of several channels
+        `kernel/<channel>/exponent` and so on; nothing without a cutoff and a length of the boxes, both in Å.
+        """
+        found: dict[str, float] = {}
+        for channel in range(self.kernel.n_channels) if cutoff and box_length else ():
+            decay = fitted_decay(self.kernel, cutoff, box_length, channel)
+            if decay is not None:
+                name = f"kernel/{channel}" if self.kernel.n_channels > 1 else "kernel"
+                found |= {f"{name}/exponent": decay.exponent, f"{name}/coulomb_ratio": decay.coulomb_ratio}
+        return found
 
     def truncation_error(self) -> Tensor:
         """Bound on the relative error that k_cut leaves in g(r) at the present parameters, (n_channels,)."""

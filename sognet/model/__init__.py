@@ -2,6 +2,7 @@
 
 from sognet.model.checkpoint import load_model
 from sognet.model.committee import load_committee
+from sognet.model.layer_terms import diagnostics, regularization
 from sognet.model.sognet import SOGNet
 
-__all__ = ["SOGNet", "load_committee", "load_model"]
+__all__ = ["SOGNet", "diagnostics", "load_committee", "load_model", "regularization"]

@@ -12,14 +12,14 @@ from omegaconf import DictConfig
 from sognet.data import Splits, Stage, StructureDataModule, cached_statistics
 from sognet.data.split_contents import contents
 from sognet.errors import InputError
-from sognet.model import SOGNet, load_model
+from sognet.model import SOGNet, load_model, regularization
 from sognet.model.build import build_model
 from sognet.model.description import check_rebuilds
 from sognet.training.callbacks.preemption import PreemptionCheckpoint
 from sognet.training.checkpoint_io import LAST, AtomicCheckpointIO
 from sognet.training.fine_tuning import freeze, model_to_fine_tune
 from sognet.training.initial_values import initialize
-from sognet.training.loss import PotentialLoss
+from sognet.training.loss import WEIGHTS, PotentialLoss
 from sognet.training.module import PotentialModule
 from sognet.trust import trusted_names
 
@@ -57,7 +57,13 @@ def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOG
 
 
 def build_module(config: DictConfig, model: SOGNet, loss: PotentialLoss) -> PotentialModule:
-    """Training of a model with the optimizer and the schedule of the configuration."""
+    """Training of a model with the optimizer and the schedule of the configuration.
+
+    Raises
+    ------
+    InputError : the loss weighs a term that the long-range layer does not add.
+    """
+    check_regularization(loss, model)
     if str(config.trainer.precision).startswith("64"):
         model.double()  # Lightning does it after it has loaded a checkpoint, which would round the weights
     scheduler = instantiate(config.scheduler) if config.scheduler else None
@@ -88,6 +94,21 @@ def build_trainer(
         reload_dataloaders_every_n_epochs=datamodule.reload_every_n_epochs,
         use_distributed_sampler=False,  # the data module shares structures out itself
     )
+
+
+def check_regularization(loss: PotentialLoss, model: SOGNet) -> None:
+    """Raise an InputError where the loss weighs a term that the model's long-range layer does not add, or two terms
+    have one name.
+    """
+    added = regularization(model)
+    if unknown := sorted(set(loss.regularization) - set(added)):
+        raise InputError(
+            f"loss.regularization.{unknown[0]}: the long-range layer adds {', '.join(added) or 'no term'} to the loss"
+        )
+    if taken := sorted(set(added) & {*WEIGHTS, "loss"} - {"kernel"}):
+        raise InputError(
+            f"{type(model.long_range).__name__}.regularization(): {taken[0]} is a term of the loss already"
+        )
 
 
 def check_targets(loss: PotentialLoss, splits: Splits) -> None:

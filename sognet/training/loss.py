@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from sognet.long_range import SumOfGaussians
-
 WEIGHTS = ("energy", "forces", "stress", "neutrality", "kernel")
 
 
@@ -25,6 +23,8 @@ class PotentialLoss(nn.Module):
     neutrality : λ, 1/e², for P = 1: that latent variables add up to the structure's total charge.
     kernel : of the mean squared change of the kernel's parameters since the start, dimensionless: few data do not say
         how an interaction goes on beyond the distances that they hold, and this keeps it on its power law.
+    regularization : weights by name of other terms that the long-range layer adds (`regularization()` of a layer of
+        one's own).
     stages : weights that are others at first, [{"epochs": 200, "energy": 1.0}, ...]; those above follow, and are
         those of validation throughout.
 
@@ -41,6 +41,7 @@ class PotentialLoss(nn.Module):
         neutrality: float = 0.0,
         kernel: float = 0.0,
         stages: Sequence[Mapping[str, float]] = (),
+        regularization: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.energy = energy
@@ -48,6 +49,7 @@ class PotentialLoss(nn.Module):
         self.stress = stress
         self.neutrality = neutrality
         self.kernel = kernel
+        self.regularization = dict(regularization or {})
         self.stages = [dict(stage) for stage in stages]
         for stage in self.stages:
             if "epochs" not in stage or set(stage) - {"epochs", *WEIGHTS}:
@@ -55,7 +57,7 @@ class PotentialLoss(nn.Module):
 
     def at(self, epoch: int) -> "PotentialLoss":
         """The loss of an epoch."""
-        weights = {name: getattr(self, name) for name in WEIGHTS}
+        weights = {name: getattr(self, name) for name in (*WEIGHTS, "regularization")}
         for stage in self.stages:
             if epoch < stage["epochs"]:
                 return PotentialLoss(**weights | {k: v for k, v in stage.items() if k != "epochs"})
@@ -66,9 +68,16 @@ class PotentialLoss(nn.Module):
         """Whether a target has weight in any stage."""
         return any(weights.get(target, 0.0) > 0 for weights in (vars(self), *self.stages))
 
-    def forward(self, out: dict[str, Tensor], batch: Data, kernel: SumOfGaussians | None = None) -> dict[str, Tensor]:
+    @property
+    def regularizes(self) -> bool:
+        """Whether a term of the long-range layer has weight."""
+        return any(weight > 0 for weight in (self.kernel, *self.regularization.values()))
+
+    def forward(
+        self, out: dict[str, Tensor], batch: Data, regularization: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """Weighted terms by name and their sum as `loss`, from a model's output, the batch it was computed for and the
-        model's long-range kernel.
+        terms of the model's long-range layer.
         """
         terms: dict[str, Tensor] = {}
         dtype = out["energy_short_range"].dtype
@@ -84,8 +93,10 @@ class PotentialLoss(nn.Module):
         if self.neutrality > 0 and out["latent"].shape[1] == 1:
             net = _sum_per_structure(out["latent"][:, 0], batch)
             terms["neutrality"] = self.neutrality * (batch.charge.to(dtype) - net).square().mean()
-        if self.kernel > 0 and kernel is not None:
-            terms["kernel"] = self.kernel * kernel.change().to(dtype)
+        weights = {"kernel": self.kernel} | self.regularization
+        for name, value in (regularization or {}).items():
+            if weights.get(name, 0.0) > 0:
+                terms[name] = weights[name] * value.to(dtype)
         terms["loss"] = torch.stack(list(terms.values())).sum()
         return terms
 

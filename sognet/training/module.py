@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch_geometric.data import Data
 
 from sognet.errors import InputError
-from sognet.model import SOGNet
+from sognet.model import SOGNet, regularization
 from sognet.model.checkpoint import model_entry
 from sognet.training.loss import PotentialLoss
 from sognet.training.metrics import PotentialErrors
@@ -73,8 +73,7 @@ class PotentialModule(lightning.LightningModule):
     def training_step(self, batch: Data, batch_idx: int) -> Tensor:
         """Loss of a batch with its weight in the step; logs its terms and the errors that people read."""
         out = self(batch)
-        kernel = self.model.long_range.kernel if self.model.long_range is not None else None
-        terms = self.training_loss(out, batch, kernel)
+        terms = self.training_loss(out, batch, regularization(self.model) if self.training_loss.regularizes else {})
         weighted = terms["loss"] * batch.weight.to(terms["loss"].dtype).squeeze()
         if batch_idx == self.logged_batch:  # a line search evaluates a batch several times
             return weighted

@@ -10,11 +10,10 @@ from sognet.data.datasets.named import data_set
 from sognet.errors import InputError
 from sognet.trust import resolve
 
-NODES = ("dataset", "model.short_range", "model.long_range")
-"""Where the configuration names what may be of the user's own."""
-
-KEPT = ("_target_", "species", "cutoff")
-"""Settings that a target of the user's own takes over from the option that it replaces."""
+NODES = {"dataset": (), "model.short_range": ("species", "cutoff"), "model.long_range": ()}
+"""Where the configuration names what may be of the user's own, and the settings that it takes over from the option that
+it replaces.
+"""
 
 LIBRARIES = ("lightning", "torch.optim")
 """Whose classes, beside what is trusted, the configuration of a run may name."""
@@ -26,13 +25,13 @@ def with_own_targets(config: DictConfig, overrides: Sequence[str]) -> DictConfig
     """
     given = {o.lstrip("+").partition("=")[0] for o in overrides}
     config = OmegaConf.merge(config)
-    for name in NODES:
+    for name, kept in NODES.items():
         node = OmegaConf.select(config, name)
         if f"{name}._target_" in given and node is not None:
             with open_dict(node):
                 for key in list(node):
                     typed = any(g == f"{name}.{key}" or g.startswith(f"{name}.{key}.") for g in given)
-                    if key not in KEPT and not typed:
+                    if key not in ("_target_", *kept) and not typed:
                         del node[key]
     return config
 

@@ -30,7 +30,7 @@ from sognet.training.build import (
     reported_splits,
     starting_model,
 )
-from sognet.training.callbacks.kernel_decay import KernelDecayMonitor
+from sognet.training.callbacks.long_range_diagnostics import LongRangeDiagnostics
 from sognet.training.callbacks.preemption import requeued
 from sognet.training.checkpoint_io import BEST, LAST
 from sognet.training.configuration_checks import check, check_one_batch
@@ -153,7 +153,7 @@ def train(config: DictConfig) -> float | None:
     if global_rank() == 0:
         hint_at_total_charge(model, reported)
     with distributed(config.trainer, folder / "config.yaml", trust):
-        extra = [KernelDecayMonitor(box_length(reported))] if model.long_range else []
+        extra = [LongRangeDiagnostics(box_length(reported))] if model.long_range is not None else []
         trainer = build_trainer(config, bool(splits.val), datamodule, extra)
         if config.train and last and trainer.is_global_zero:
             forget_metrics_after(folder / "metrics.csv", read_checkpoint(last).get("global_step", 0))

@@ -14,10 +14,10 @@ from torch_geometric.data import Data
 from sognet.analysis.distributions import distribution_figure, force_errors_by_element, latents_by_element
 from sognet.analysis.error_groups import CONFIGURATION_TYPE
 from sognet.analysis.figures import kernel_figure, parity_figure
-from sognet.analysis.kernel_decay import fitted_decay
 from sognet.analysis.long_range_share import long_range_forces
 from sognet.analysis.model_report import box_length
 from sognet.analysis.predictions import Prediction, batch_predictions
+from sognet.long_range.decay import fitted_decay, kernel_of
 from sognet.model import SOGNet
 from sognet.training.loggers.media import log_media, rendered, takes_media
 from sognet.training.metrics import MILLI, GroupedErrors
@@ -63,7 +63,7 @@ class ErrorsByGroup(lightning.Callback):
         self.element = torch.full((len(atomic_numbers),), -1)
         self.element[[atomic_numbers[s] for s in species]] = torch.arange(len(species))
         typed = [f"{CONFIGURATION_TYPE}={t}" for t in types]
-        parts = ["short_range", "long_range"] if pl_module.model.long_range else ["short_range"]
+        parts = ["short_range", "long_range"] if pl_module.model.long_range is not None else ["short_range"]
         self.metrics = {"parts": GroupedErrors(parts), "force_by_element": GroupedErrors(species)}
         if typed:
             self.metrics |= {"force_by_type": GroupedErrors(typed), "energy_by_type": GroupedErrors(typed)}
@@ -175,7 +175,7 @@ class Figures(lightning.Callback):
         if not self.collecting:
             return
         begun = time.perf_counter()
-        if batch_idx == 0 and "forces" in outputs and pl_module.model.long_range:
+        if batch_idx == 0 and "forces" in outputs and pl_module.model.long_range is not None:
             long_range = long_range_forces(pl_module.model, batch)
             parts = {"short_range": outputs["forces"] - long_range, "long_range": long_range}
             self.force_parts = {
@@ -231,8 +231,8 @@ class Figures(lightning.Callback):
             "figures/parity": parity_figure({"val": finite}),
             "figures/distributions": distribution_figure(force_errors, latents),
         }
-        if model.long_range is not None:
-            kernel = model.long_range.kernel
+        kernel = kernel_of(model.long_range)
+        if kernel is not None:
             with torch.enable_grad():  # of g(r)
                 if all(fitted_decay(kernel, model.cutoff, box, channel) for channel in range(kernel.n_channels)):
                     figures["figures/kernel"] = kernel_figure(kernel, model.cutoff, box)

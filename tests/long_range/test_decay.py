@@ -3,7 +3,7 @@
 import pytest
 
 from sognet.analysis import fitted_decay
-from sognet.long_range import COULOMB_CONSTANT, SumOfGaussians
+from sognet.long_range import COULOMB_CONSTANT, FourierConvolution, SumOfGaussians
 
 
 @pytest.mark.parametrize("exponent", [1.0, 2.0, 3.0])
@@ -30,3 +30,16 @@ def test_no_decay_where_the_box_sees_no_gaussian():
     kernel = SumOfGaussians([[1.0]], [[0.01]])
     assert fitted_decay(kernel, 5.0, 10.0) is None
     assert fitted_decay(kernel, 5.0, 0.0) is None
+
+
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_diagnostics_of_the_layer_are_the_decay_of_its_kernel(n_channels):
+    layer = FourierConvolution(SumOfGaussians.power_law(2.0, cutoff=5.0, n_channels=n_channels))
+    found = layer.diagnostics(cutoff=5.0, box_length=40.0)
+    assert len(found) == 2 * n_channels
+    for channel in range(n_channels):
+        name = f"kernel/{channel}" if n_channels > 1 else "kernel"
+        assert found[f"{name}/exponent"] == pytest.approx(2.0, abs=0.06)
+    assert layer.diagnostics() == {}
+    layer.kernel.bandwidth_shift.data += 0.1
+    assert layer.regularization()["kernel"].item() == pytest.approx(0.1**2)

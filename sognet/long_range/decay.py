@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
-from sognet.long_range import COULOMB_CONSTANT, SumOfGaussians
+from sognet.long_range.multiplier import COULOMB_CONSTANT, SumOfGaussians
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,12 @@ class Decay:
     r_min: float
     r_max: float
     misfit: float = 0.0
+
+
+def kernel_of(layer: nn.Module | None) -> SumOfGaussians | None:
+    """Kernel of a long-range layer, None where it has none of this kind."""
+    kernel = getattr(layer, "kernel", None)
+    return kernel if isinstance(kernel, SumOfGaussians) else None
 
 
 def constrained_kernel(kernel: SumOfGaussians, box_length: float) -> SumOfGaussians:
@@ -57,9 +64,10 @@ def fitted_decay(kernel: SumOfGaussians, r_min: float, box_length: float, channe
     Decay, or None where the box sees none of the Gaussians.
     """
     r_max = max(box_length / 3, 1.5 * r_min)
-    r = torch.logspace(math.log10(r_min), math.log10(r_max), 200, dtype=torch.float64).requires_grad_()
-    g = constrained_kernel(kernel, box_length).double()(r)[channel]
-    (slope,) = torch.autograd.grad(g.sum(), r)
+    with torch.enable_grad():
+        r = torch.logspace(math.log10(r_min), math.log10(r_max), 200, dtype=torch.float64).requires_grad_()
+        g = constrained_kernel(kernel, box_length).double()(r)[channel]
+        (slope,) = torch.autograd.grad(g.sum(), r)
     if not slope.all():
         return None
     x, y = r.detach().log(), slope.abs().log()

@@ -121,7 +121,7 @@ def print_runs(roots: Sequence[Path], console: Console | None = None) -> None:
     width = max(10, min(widest, WIDEST_SETTING if console.is_terminal else WIDEST))
     room = console.width - width - sum(widths.values()) - GAP * (1 + len(widths))
     table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False)
-    longest = max(map(len, folders))
+    longest = max(len("run"), *map(len, folders))
     table.add_column("run", overflow="fold", width=min(longest, max(8, room)) if console.is_terminal else longest)
     table.add_column("differs in", overflow="fold", width=width)
     for name, width in widths.items():

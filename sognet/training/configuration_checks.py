@@ -148,8 +148,8 @@ def contradictions(config: DictConfig, overrides: Sequence[str] = ()) -> Iterato
         yield "optimizer=lbfgs runs on one device: its line search would part on several; set trainer.devices=1"
     if any("WeightAveraging" in str(c.get("_target_")) for c in config.callbacks.values() if c):
         yield "optimizer=lbfgs takes few, large steps, which callbacks=ema would average over; leave one of them out"
-    module = config.module
-    if module.kernel_lr_factor != 1.0 or module.latent_lr_factor != 1.0 or module.kernel_weight_decay != 0.0:
+    usual = {"kernel_lr_factor": 1.0, "latent_lr_factor": 1.0, "kernel_weight_decay": 0.0}
+    if any(config.module.get(name, value) != value for name, value in usual.items()):
         yield (
             "optimizer=lbfgs has no module.kernel_lr_factor, latent_lr_factor or kernel_weight_decay; leave them out "
             "or set optimizer=adam"

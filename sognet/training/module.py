@@ -95,9 +95,13 @@ class PotentialModule(lightning.LightningModule):
         self.started = time.perf_counter() - self.seconds
 
     def on_train_epoch_end(self) -> None:
-        """Log the time since the start, for learning curves, and the learning rate."""
+        """Log the time since the start, for learning curves, and the learning rates, as `lr` and `lr/<part>`.
+
+        Lightning's LearningRateMonitor names them after the optimizer's class and adds rows of its own to metrics.csv.
+        """
         self.seconds = time.perf_counter() - self.started
-        self.log_dict({"seconds": self.seconds, "lr": self.optimizers().param_groups[0]["lr"]})
+        rates = {"/".join(filter(None, ("lr", g.get("part")))): g["lr"] for g in self.optimizers().param_groups}
+        self.log_dict({"seconds": self.seconds, **rates})
 
     def on_train_start(self) -> None:
         """Weights of the loss where a run is resumed in the middle of an epoch."""

@@ -138,6 +138,10 @@ def test_parts_of_the_model_learn_at_rates_of_their_own(data, tmp_path):
     groups = last["optimizer_states"][0]["param_groups"]
     assert [g["initial_lr"] for g in groups] == pytest.approx([0.001, 0.0005, 0.003])
     assert [g["weight_decay"] for g in groups] == pytest.approx([0.0, 0.1, 0.0])
+    with (run_folder(tmp_path) / "metrics.csv").open() as file:
+        rates = next(row for row in csv.DictReader(file) if row["lr"])
+    assert float(rates["lr/kernel"]) == pytest.approx(0.5 * float(rates["lr"]))
+    assert float(rates["lr/latents"]) == pytest.approx(3 * float(rates["lr"]))
 
 
 def test_latents_start_from_charges_of_the_elements(data, tmp_path):

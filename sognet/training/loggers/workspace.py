@@ -75,7 +75,7 @@ def workspace(entity: str, project: str) -> "Workspace":
     ]
     latents = [image("force errors and latents by element", "figures/distributions")]
     optimizer = [
-        curves("learning rate", "", "lr"),
+        matching("learning rates", "", r"lr(/.*)?"),
         curves("norm of the gradient", "", "gradient_norm/mean", "gradient_norm/max"),
         curves("time", "s", "seconds", log_y=False),
         curves("share of the time spent waiting for batches", "", "data_wait", log_y=False),

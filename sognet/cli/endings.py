@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from sognet.cli.streams import end_unread
@@ -72,6 +74,10 @@ def reason(error: BaseException) -> str | None:
 
 def say_how_to_continue(config: DictConfig, code: int) -> None:
     """Print with which command an interrupted run goes on."""
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        sweep = shlex.quote(f"hydra.sweep.dir={Path(HydraConfig.get().sweep.dir).absolute()}")
+        print(f"{STOPPED[code]}; continue the sweep with the same command and {sweep}", file=sys.stderr)
+        return
     run = config.get("resume") or config.get("folder")
     folder = Path(str(run)).absolute() if run else None
     if folder is not None and any(folder.rglob("checkpoints/last.ckpt")):

@@ -30,6 +30,7 @@ def in_sweep() -> bool:
 
 def run_member(task: Callable[[DictConfig], float | None], config: DictConfig) -> float | None:
     """Run a task as a member of a sweep; infinity, which no search prefers, where it fails."""
+    (Path(HydraConfig.get().runtime.output_dir) / FAILED).unlink(missing_ok=True)  # of an attempt before
     try:
         return task(config)
     except Exception as error:

@@ -1,10 +1,10 @@
 """One training run: data, model, fit, report."""
 
 import logging
+import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import lightning
 from hydra.core.hydra_config import HydraConfig
@@ -32,15 +32,17 @@ from sognet.training.build import (
 )
 from sognet.training.callbacks.long_range_diagnostics import LongRangeDiagnostics
 from sognet.training.callbacks.preemption import requeued
+from sognet.training.callbacks.progress import why_ended
 from sognet.training.checkpoint_io import BEST, LAST
 from sognet.training.configuration_checks import check, check_one_batch
-from sognet.training.distributed.processes import distributed, global_rank, started_externally
+from sognet.training.distributed.processes import distributed, global_rank
 from sognet.training.loggers.media import log_configuration, log_media, pixels
 from sognet.training.loggers.metrics_file import forget_metrics_after
 from sognet.training.loggers.wandb_run import WandbRun
 from sognet.training.loss import PotentialLoss
 from sognet.training.own_modules import with_own_targets
 from sognet.training.resume import resumed_configuration, save_configuration
+from sognet.training.run_folder import claimed, command_line, finished_error, is_started_member
 from sognet.trust import trusted_names
 
 logger = logging.getLogger(__name__)
@@ -67,6 +69,13 @@ def run(config: DictConfig) -> float | None:
     folder = Path(config.folder).absolute()
     if requeued() and (folder / "checkpoints" / LAST).is_file():
         return train(resumed_configuration(folder, [], trusted_names(config.trust)))
+    if is_started_member(folder):
+        if (error := finished_error(folder)) is not None:
+            logger.info("%s is finished", folder.name)
+            return error
+        if (folder / "checkpoints" / LAST).is_file():
+            return train(resumed_configuration(folder, [], trusted_names(config.trust)))
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # interrupted before the first one
     if global_rank() == 0:
         folder = claimed(folder)
     config.folder = str(folder)
@@ -83,45 +92,6 @@ def run(config: DictConfig) -> float | None:
     if global_rank() == 0:
         save_configuration(config, folder / "config.yaml")
     return train(config)
-
-
-def claimed(folder: Path) -> Path:
-    """The folder with its `checkpoints` made; another beside it where a run that began in the same second has taken it.
-
-    Raises
-    ------
-    InputError : it holds a run already, and was asked for by name.
-    """
-    wanted, number = folder, 1
-    while True:
-        try:
-            (folder / "checkpoints").mkdir(parents=True, exist_ok=requeued())
-        except FileExistsError:
-            if not _named_by_time(wanted):
-                raise InputError(f"{folder} already holds a run; choose another hydra.run.dir") from None
-            number += 1
-            folder = wanted.with_name(f"{wanted.name}_{number}")
-        else:
-            return folder
-
-
-def _named_by_time(folder: Path) -> bool:
-    """Whether a run's folder was named by Hydra, and only this process has to know its name."""
-    if not HydraConfig.initialized() or started_externally():
-        return False
-    hydra = HydraConfig.get()
-    asked = any(override.startswith("hydra.run.dir=") for override in hydra.overrides.hydra)
-    return hydra.mode == RunMode.RUN and not asked and folder == Path(hydra.runtime.output_dir).absolute()
-
-
-def command_line() -> dict[str, Any]:
-    """Options of the groups, and the names that the command line gives: what tables of runs show of a run."""
-    if not HydraConfig.initialized():
-        return {"groups": {}, "given": []}
-    hydra = HydraConfig.get()
-    groups = {group: str(option) for group, option in hydra.runtime.choices.items() if not group.startswith("hydra/")}
-    given = [override.lstrip("+~").partition("=")[0] for override in hydra.overrides.task]
-    return {"groups": groups, "given": given}
 
 
 def train(config: DictConfig) -> float | None:
@@ -181,7 +151,7 @@ def train(config: DictConfig) -> float | None:
         run_logger.log_metrics(final, step=trainer.global_step)
         log_media(run_logger, {}, images, trainer.global_step)
         run_logger.finalize("success")
-    print_summary(summary, f"{splits.name}: {summary['epochs']} epochs in {duration(seconds)}")
+    print_summary(summary, f"{splits.name}: {summary['epochs']} epochs in {duration(seconds)}{why_ended(trainer)}")
     print(f"everything is in {folder}")
     for run_logger in trainer.loggers:
         if isinstance(run_logger, WandbRun) and best:

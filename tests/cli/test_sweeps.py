@@ -46,6 +46,29 @@ def test_a_failed_member_is_reported_and_the_sweep_goes_on(data, tmp_path):
     assert "no finished runs" in sognet("runs", tmp_path / "nowhere", fails=True)
 
 
+def test_a_sweep_goes_on_where_it_was_interrupted(data, tmp_path):
+    command = [
+        "train",
+        "-m",
+        f"dataset.path={data}",
+        *SMALL,
+        "trainer.max_epochs=2",
+        f"hydra.sweep.dir={tmp_path}/sweep",
+    ]
+    sognet(*command, "seed=1,2")
+    finished, interrupted = (tmp_path / "sweep" / member / "summary.json" for member in "01")
+    before, expected = finished.stat().st_mtime_ns, json.loads(interrupted.read_text())
+    interrupted.unlink()
+    (interrupted.parent / "failed.txt").write_text("killed\n\n")
+    output = sognet(*command, "seed=1,2")
+    assert "0 is finished" in output
+    assert finished.stat().st_mtime_ns == before
+    assert json.loads(interrupted.read_text())["test"] == pytest.approx(expected["test"], rel=1e-6)
+    assert "2 runs below" in output
+    assert "failed" not in output
+    assert "holds a run with other settings" in sognet(*command, "seed=3,4", fails=True)
+
+
 def test_a_sweep_runs_under_submitit(data, tmp_path):
     fresh_sognet(
         "train", "-m", "hydra/launcher=submitit_local", "dataset=files", f"dataset.path={data}", "seed=1,2",

@@ -3,11 +3,11 @@
 import pytest
 
 from sognet.errors import InputError
-from sognet.training.run import claimed
+from sognet.training.run_folder import claimed
 
 
 def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
-    monkeypatch.setattr("sognet.training.run._named_by_time", lambda folder: True)
+    monkeypatch.setattr("sognet.training.run_folder._named_by_time", lambda folder: True)
     folders = [claimed(tmp_path / "12-00-00") for _ in range(3)]
     assert [folder.name for folder in folders] == ["12-00-00", "12-00-00_2", "12-00-00_3"]
     assert all((folder / "checkpoints").is_dir() for folder in folders)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import lightning
-from lightning.pytorch.callbacks import ProgressBar, RichProgressBar, Timer
+from lightning.pytorch.callbacks import EarlyStopping, ProgressBar, RichProgressBar, Timer
 from lightning.pytorch.callbacks.progress.rich_progress import BatchesProcessedColumn, RichProgressBarTheme
 from rich.progress import BarColumn, TextColumn
 
@@ -86,7 +86,7 @@ class ProgressLines(ProgressBar):
         """Print where training ended."""
         if self.enabled:
             elapsed = duration(self.clock.elapsed)
-            print(f"training ends: {self._where(trainer)}{_errors(trainer)}; {elapsed}", flush=True)
+            print(f"training ends{why_ended(trainer)}: {self._where(trainer)}{_errors(trainer)}; {elapsed}", flush=True)
 
     def seconds_left(self, trainer: lightning.Trainer) -> float | None:
         """Seconds until the first of the budgets is used up; None where training has none, or has just begun."""
@@ -111,6 +111,16 @@ class ProgressLines(ProgressBar):
         if not trainer.max_epochs or trainer.max_epochs < 0:
             return f"epoch {epoch}, step {trainer.global_step}"
         return f"epoch {min(epoch, trainer.max_epochs)} of {trainer.max_epochs}, step {trainer.global_step}"
+
+
+def why_ended(trainer: lightning.Trainer) -> str:
+    """Why training ended before its last epoch, in brackets; nothing where it did not."""
+    for callback in trainer.callbacks:
+        if isinstance(callback, EarlyStopping) and callback.wait_count >= callback.patience:
+            return f" ({callback.monitor} had not fallen for {callback.patience} validations)"
+        if isinstance(callback, Timer) and (left := callback.time_remaining()) is not None and left <= 0:
+            return " (the time was up)"
+    return ""
 
 
 def _shares(trainer: lightning.Trainer) -> Iterator[tuple[str, float]]:

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import EarlyStopping
 from torch.utils.data import DataLoader
 
 from sognet.progress import counted, duration, tracked
-from sognet.training.callbacks.progress import ProgressLines, progress_display
+from sognet.training.callbacks.progress import ProgressLines, progress_display, why_ended
 
 
 class Line(lightning.LightningModule):
@@ -55,6 +56,15 @@ def test_the_time_left_is_that_of_the_budget_that_ends_first(capsys):
     printed = lines(capsys, 0.0, max_epochs=-1, max_time="00:00:00:01")
     assert any("about 1 s left" in line for line in printed)
     assert "of" not in printed[0].split(":")[2]
+    assert printed[-1].startswith("training ends (the time was up): epoch")
+
+
+def test_an_early_end_is_explained():
+    stopping = EarlyStopping("val/loss", patience=3)
+    trainer = SimpleNamespace(callbacks=[stopping])
+    assert why_ended(trainer) == ""
+    stopping.wait_count = 3
+    assert why_ended(trainer) == " (val/loss had not fallen for 3 validations)"
 
 
 def test_the_time_left_of_a_resumed_run_counts_what_it_does_itself(monkeypatch):

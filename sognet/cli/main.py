@@ -11,7 +11,7 @@ from sognet import __version__
 from sognet.cli.completion import bash_script
 from sognet.cli.configuration import CONFIGURATION, nearest, page
 from sognet.cli.endings import INTERRUPTED, clear_ending
-from sognet.cli.quoting import quote_arguments
+from sognet.cli.quoting import flags_first, quote_arguments
 from sognet.cli.streams import end_unread, replace_unencodable
 from sognet.errors import InputError
 from sognet.extras import require
@@ -155,7 +155,7 @@ def run_command() -> None:
         names = ", ".join((*COMMANDS, *OTHER_COMMANDS))
         sys.exit(f"sognet has no command {command!r}; there are {names} (see sognet --help)")
     try:
-        sys.argv = [sys.argv[0], *quote_arguments(sys.argv[2:])]
+        sys.argv = [sys.argv[0], *quote_arguments(flags_first(sys.argv[2:]))]
         refuse_renamed(sys.argv)
     except InputError as error:
         sys.exit(f"error: {error}")

@@ -22,6 +22,15 @@ FLAGS_WITH_VALUE = {
 }
 
 
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """The arguments of a command, flags before settings: Hydra takes settings from one place of the line only."""
+    flags, settings, before = [], [], ""
+    for argument in arguments:
+        (flags if argument.startswith("-") or before in FLAGS_WITH_VALUE else settings).append(argument)
+        before = argument
+    return flags + settings
+
+
 def quote_arguments(arguments: Sequence[str]) -> list[str]:
     """The arguments of a command, with values quoted where Hydra's grammar would not read them as they are.
 

@@ -73,7 +73,7 @@ def test_mistakes_end_in_a_message(arguments, expected):
 def test_an_old_name_in_a_file_of_ones_own_is_refused(own, tmp_path):
     file = own / "experiment" / "ours.yaml"
     file.write_text(EXPERIMENT + "\n" + yaml.safe_dump({"kernel_lr_factor": 0.1}))
-    output = sognet("train", "--config-dir", own, "experiment=ours", "dataset.path=a.xyz", fails=True)
+    output = sognet("train", "dataset.path=a.xyz", "--config-dir", own, "experiment=ours", fails=True)
     assert "kernel_lr_factor is called module.kernel_lr_factor now" in output
     assert not (tmp_path / "here").exists()
 

@@ -5,7 +5,7 @@ import os
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from sognet.cli.quoting import quote_arguments
+from sognet.cli.quoting import flags_first, quote_arguments
 from sognet.errors import InputError
 
 
@@ -58,6 +58,19 @@ def test_everything_else_stays(tmp_path, monkeypatch):
     ]
     plain += ["checkpoint=[a.ckpt,b.ckpt]", "resume=null", "~callbacks.progress", "--cfg", "job", "dataset.path='a b'"]
     assert quote_arguments(plain) == plain
+
+
+def test_flags_may_stand_between_settings():
+    typed = ["seed=1,2", "-m", "name=a", "--config-dir", "mine", "~callbacks.progress", "--cfg=job"]
+    assert flags_first(typed) == [
+        "-m",
+        "--config-dir",
+        "mine",
+        "--cfg=job",
+        "seed=1,2",
+        "name=a",
+        "~callbacks.progress",
+    ]
 
 
 def test_each_value_of_a_sweep_is_quoted():

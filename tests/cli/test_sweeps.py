@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 def test_sweep_of_distributed_runs_has_one_folder_per_run(data, tmp_path, search):
     output = sognet(
         "train", *search, "dataset=files", f"dataset.path={data}", f"paths.outputs={tmp_path}", *SMALL,
-        "logger=default", "trainer=ddp_cpu", "trainer.max_epochs=1", "model.long_range.n_gaussians=4",
+        "logger=default", "trainer=ddp_cpu", "trainer.max_epochs=1", "tags=[searched]",
     )  # fmt: skip
     (sweep,) = (tmp_path / "default").iterdir()
     assert {f.parent.name for f in sweep.rglob("summary.json")} == {"0", "1", "2", "3"}
@@ -28,6 +28,7 @@ def test_sweep_of_distributed_runs_has_one_folder_per_run(data, tmp_path, search
     for member in range(4):
         (run,) = (r.run for r in records(sweep / str(member)) if r.WhichOneof("record_type") == "run")
         assert run.run_group == sweep.name
+        assert list(run.tags) == ["searched"]
     assert output.count("4 runs below") == 1
     assert "seed=2" in output.replace("\n", "") or search[0] != "-m"
 

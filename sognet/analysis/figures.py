@@ -17,7 +17,13 @@ from sognet.analysis.uncertainty import binned, calibration, energy_pairs, force
 from sognet.long_range import COULOMB_CONSTANT, SumOfGaussians
 from sognet.long_range.decay import Decay, constrained_kernel, fitted_decay, initial_kernel
 
-STATUSES = {"found": "learned", "unchanged": "unchanged", "undetermined": "not determined", "fixed": "fixed"}
+STATUSES = {
+    "found": "learned",
+    "unchanged": "unchanged",
+    "undetermined": "not determined",
+    "hidden": "not visible",
+    "fixed": "fixed",
+}
 """What is said of a channel by its status."""
 
 LABELLED_CHANNELS = 4

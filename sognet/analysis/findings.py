@@ -109,12 +109,13 @@ def _determination(r2: float) -> str:
 def _outlook(learning: Mapping[str, Any]) -> str:
     low, high = learning["tenfold"]
     unit = UNITS[learning["target"].removesuffix("_rmse")]
+    now = f"validation error {readable(learning['end'])} {unit}"
     if not learning["falling"]:
-        return "the validation error did not fall in the middle of the run: more time alone is unlikely to help"
+        return f"{now}: it did not fall in the middle of the run, so that more time alone is unlikely to help"
     expected = " to ".join(dict.fromkeys(readable(value, 2) for value in (low, high)))
     return (
-        f"the validation error fell by {100 * learning['fall']:.0f} % from a third to two thirds of the time; ten "
-        f"times the time may give {expected} {unit} (extrapolated from this one curve)"
+        f"{now}: it fell by {100 * learning['fall']:.0f} % from a third to two thirds of the time; ten times the time "
+        f"may bring it to {expected} (extrapolated from this one curve)"
     )
 
 
@@ -148,6 +149,8 @@ def _kernel(decay: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     span = f"from {decay['r_min']:.1f} to {decay['r_max']:.1f} Å"
     if status == "fixed":
         return f"{now} {span}, not trained"
+    if status == "hidden":
+        return f"not visible in these structures, which have no distance beyond the cutoff of {decay['r_min']:.1f} Å"
     if status == "unchanged":
         return f"{now} {span}, as it began: training has not changed it, so this is no finding"
     if status == "undetermined":

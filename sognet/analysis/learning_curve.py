@@ -29,11 +29,13 @@ FLATTEST = 0.03
 class Outlook:
     """Of the error `target` on the validation split (meV/Å or meV/atom).
 
-    `exponent` is the b of the middle of the run, `fall` the part of itself by which the error fell there, and `tenfold`
-    the range in which a run of ten times the time may end.
+    `end` is the error at the end (the median of the last twentieth of the validations), `exponent` the b of the middle
+    of the run, `fall` the part of itself by which the error fell there, and `tenfold` the range in which a run of ten
+    times the time may end.
     """
 
     target: str
+    end: float
     exponent: float
     fall: float
     falling: bool
@@ -71,4 +73,4 @@ def fitted_outlook(points: np.ndarray, target: str) -> Outlook | None:
     factors = zip((2.0, 0.5), STEEPEST, strict=True)
     believed = [min(most, exponent * factor) if falling else 0.0 for factor, most in factors]
     low, high = (end * 10**-b for b in believed)
-    return Outlook(target, exponent, 1 - 2**-exponent, falling, (low, high))
+    return Outlook(target, end, exponent, 1 - 2**-exponent, falling, (low, high))

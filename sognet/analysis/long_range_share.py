@@ -82,8 +82,9 @@ def decays(
 ) -> list[dict[str, Any]]:
     """The fitted decay of each channel's kernel, with what can be said of it; empty where the layer has none.
 
-    `initial_exponent` is that of the kernel before training, and `status` one of `fixed`, `undetermined` (another
-    exponent changes the forces by less than their error), `unchanged` (the exponent is that of the start), `found`.
+    `initial_exponent` is that of the kernel before training, and `status` one of `fixed`, `hidden` (half of the box is
+    not longer than the cutoff), `undetermined` (another exponent changes the forces by less than their error),
+    `unchanged` (the exponent is that of the start), `found`.
     """
     kernel = kernel_of(model.long_range)
     if kernel is None:
@@ -98,6 +99,8 @@ def decays(
         exponent = before.exponent if before else None
         if not kernel.trainable:
             status = "fixed"
+        elif box_length / 2 <= model.cutoff:
+            status = "hidden"
         elif sensitivity is not None and force_rmse is not None and sensitivity < force_rmse:
             status = "undetermined"
         elif exponent is not None and abs(decay.exponent - exponent) < UNCHANGED:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import rankdata
 
+from sognet.analysis.numbers import readable
 from sognet.analysis.predictions import Prediction
 
 POINTS_PER_BIN = 10
@@ -108,19 +109,19 @@ def print_calibration(by_split: Mapping[str, Mapping[str, Any]], console: Consol
     table.add_column("split")
     table.add_column("of")
     shown = {
-        "rms_uncertainty": ("σ", ".4g"),
-        "rms_error": ("error", ".4g"),
-        "correlation": ("r", ".2f"),
-        "rank_correlation": ("rank r", ".2f"),
-        "scale": ("scale", ".3g"),
-        "negative_log_likelihood": ("NLL", ".4g"),
-        "scaled_negative_log_likelihood": ("scaled NLL", ".4g"),
+        "rms_uncertainty": ("σ", 4),
+        "rms_error": ("error", 4),
+        "correlation": ("r", 2),
+        "rank_correlation": ("rank r", 2),
+        "scale": ("scale", 3),
+        "negative_log_likelihood": ("NLL", 4),
+        "scaled_negative_log_likelihood": ("scaled NLL", 4),
     }
     for name, _ in shown.values():
         table.add_column(name, justify="right")
     for split, found in by_split.items():
         for target, numbers in found.items():
-            values = ("–" if (v := numbers[key]) is None else format(v, form) for key, (_, form) in shown.items())
+            values = (readable(numbers[key], digits) for key, (_, digits) in shown.items())
             table.add_row(split, target, *values)
     if table.rows:
         (console or Console()).print(table)

@@ -42,6 +42,7 @@ def test_a_finding_is_said_with_the_start_and_the_range():
         ({"status": "unchanged"}, "no finding"),
         ({"status": "undetermined"}, "not determined at this accuracy"),
         ({"status": "fixed"}, "not trained"),
+        ({"status": "hidden"}, "no distance beyond the cutoff of 6.0 Å"),
         ({"exponent": -0.61}, "no power law"),
         ({"misfit": 0.5}, "no power law"),
     ],
@@ -67,9 +68,17 @@ def test_an_error_above_the_spread_is_a_warning():
 
 
 def test_the_outlook_is_in_words():
-    learning = {"target": "force_rmse", "exponent": 0.2, "fall": 0.12, "falling": True, "tenfold": [17.3, 26.9]}
+    learning = {
+        "target": "force_rmse",
+        "end": 33.0,
+        "exponent": 0.2,
+        "fall": 0.12,
+        "falling": True,
+        "tenfold": [17.3, 26.9],
+    }
     text = "\n".join(sentences(summary() | {"learning": learning}))
-    assert "fell by 12 % from a third to two thirds of the time; ten times the time may give 17 to 27 meV/Å" in text
+    assert "validation error 33.0 meV/Å: it fell by 12 % from a third to two thirds of the time" in text
+    assert "ten times the time may bring it to 17 to 27 (" in text
     assert "train longer" in next(suggestions(summary() | {"learning": learning}))
     settled = learning | {"fall": 0.0, "falling": False}
     assert "more time alone is unlikely to help" in "\n".join(sentences(summary() | {"learning": settled}))

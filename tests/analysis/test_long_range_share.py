@@ -56,6 +56,8 @@ def test_what_is_said_of_an_exponent():
     assert decay["status"] == "found"
     assert decay["exponent"] == pytest.approx(1.0, abs=0.1)
     assert decay["initial_exponent"] == pytest.approx(2.0, abs=0.1)
+    (decay,) = decays(model, 8.0, sensitivity, 0.5 * sensitivity)
+    assert decay["status"] == "hidden"
     (decay,) = decays(charged(trainable=False), 30.0, sensitivity, 0.5 * sensitivity)
     assert decay["status"] == "fixed"
 

@@ -43,6 +43,14 @@ def test_every_option_of_every_group_composes(group, option):
     OmegaConf.to_container(config, resolve=True)
 
 
+@pytest.mark.parametrize("option", ["limit", "one_batch", "profiler"])
+def test_debugging_is_short_whatever_the_experiment(option):
+    config = composed("experiment=water", "batch=doubling", "trainer.max_time=00:01:00:00", f"debug={option}")
+    assert not config.batch.stages
+    assert config.trainer.max_epochs <= 200
+    assert config.name == "debug"
+
+
 @pytest.mark.parametrize("option", sorted(f.stem for f in (Path(CONFIGURATION) / "experiment").glob("*.yaml")))
 @pytest.mark.parametrize("long_range", ["power_law", "log_spaced", "none"])
 def test_every_experiment_builds_its_model(option, long_range):

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from sognet.analysis.long_range_share import error_rise
 from sognet.analysis.numbers import readable
 
 UNITS = {"force": "meV/Å", "energy": "meV/atom"}
@@ -154,10 +155,12 @@ def _kernel(decay: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     if status == "unchanged":
         return f"{now} {span}, as it began: training has not changed it, so this is no finding"
     if status == "undetermined":
-        sensitivity = summary["long_range"]["decay_sensitivity"]
+        error = summary[reported_split(summary)]["force_rmse"]
+        rise = 100 * error_rise(summary["long_range"]["decay_sensitivity"], error)
+        amount = readable(rise, 2) if rise > 0.1 else "less than 0.1"
         return (
-            f"not determined at this accuracy: an exponent that is 0.5 larger or smaller changes the forces by "
-            f"{readable(sensitivity, 2)} meV/Å, less than their error (now {now}, {began})"
+            "not determined at this accuracy: an exponent that is 0.5 larger or smaller would raise the force error by "
+            f"{amount} % (now {now}, {began})"
         )
     if decay["exponent"] <= 0 or decay.get("misfit", 0.0) > MISFIT:
         return f"no power law {span} ({began})"

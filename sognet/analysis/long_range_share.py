@@ -1,6 +1,7 @@
 """What the long-range layer contributes to the forces, and whether the data determine how its kernel decays."""
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,9 @@ SAMPLE_ATOMS = 4_000
 TILT = 0.5
 """Change of the exponent that the forces should tell."""
 
+NOTICED = 0.05
+"""Rise of the force error by another exponent from which on the data determine it."""
+
 UNCHANGED = 0.02
 """Change of the exponent that is none."""
 
@@ -42,8 +46,7 @@ def force_shares(model: SOGNet, structures: Sequence[Structure]) -> dict[str, fl
 
     The sensitivity is by how much (RMS) the forces change where the exponent of the kernel is TILT larger or smaller,
     whichever is less, at the strength that changes them least: the weight of each Gaussian is multiplied by its
-    bandwidth to the power ±TILT, and what remains of the difference after the best common factor counts. Below the
-    error of the forces, the data do not tell one exponent from the other.
+    bandwidth to the power ±TILT, and what remains of the difference after the best common factor counts.
     """
     device = next(model.parameters()).device
     graphs = [build_graph(s, model.cutoff) for s in _sample(structures)]
@@ -83,7 +86,7 @@ def decays(
     """The fitted decay of each channel's kernel, with what can be said of it; empty where the layer has none.
 
     `initial_exponent` is that of the kernel before training, and `status` one of `fixed`, `hidden` (half of the box is
-    not longer than the cutoff), `undetermined` (another exponent changes the forces by less than their error),
+    not longer than the cutoff), `undetermined` (another exponent raises the force error by less than NOTICED),
     `unchanged` (the exponent is that of the start), `found`.
     """
     kernel = kernel_of(model.long_range)
@@ -101,7 +104,7 @@ def decays(
             status = "fixed"
         elif box_length / 2 <= model.cutoff:
             status = "hidden"
-        elif sensitivity is not None and force_rmse is not None and sensitivity < force_rmse:
+        elif sensitivity is not None and force_rmse and error_rise(sensitivity, force_rmse) < NOTICED:
             status = "undetermined"
         elif exponent is not None and abs(decay.exponent - exponent) < UNCHANGED:
             status = "unchanged"
@@ -109,6 +112,11 @@ def decays(
             status = "found"
         found.append(vars(decay) | {"initial_exponent": exponent, "status": status})
     return found
+
+
+def error_rise(sensitivity: float, force_rmse: float) -> float:
+    """By which part of itself an error rises where the forces change by `sensitivity`, independently of it."""
+    return math.hypot(1.0, sensitivity / force_rmse) - 1.0
 
 
 def _sample(structures: Sequence[Structure]) -> list[Structure]:

@@ -4,12 +4,8 @@
 are summed over pairs with the multiplier's real-space counterpart.
 """
 
-import math
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,34 +13,10 @@ from sognet.long_range import structure_factor
 from sognet.long_range.decay import fitted_decay
 from sognet.long_range.multiplier import SumOfGaussians
 from sognet.long_range.pair_sum import pair_sum
-from sognet.long_range.reciprocal_grid import Bounds, fixed_reciprocal_grid, mode_bounds, reciprocal_grid
+from sognet.long_range.plan import Group, Plan, make_plan
+from sognet.long_range.reciprocal_grid import reciprocal_grid
 
 METHODS = ("auto", "separable", "nufft", "direct")
-
-DIRECT_BELOW = 1.5e5
-"""Atoms × half-box modes of a structure below which the plain sum is the fastest (two CPU cores), times √P (one core):
-sines and cosines are the same for all channels, the products of factors are not."""
-
-DIRECT_BATCH_BELOW = 1.0e6
-"""The same, summed over all structures of a batch, whose matrix products of factors then pay off together."""
-
-NUFFT_FROM = {"cpu": 5.0e6, "cuda": 4.0e10}
-"""Atoms × half-box modes of a structure from which the NUFFT is the cheapest way to the structure factor.
-CPU: measured on two cores by experiments/benchmarks/long_range.py. CUDA: estimated from the tens of milliseconds
-that a cuFINUFFT plan costs and the rate of complex matrix products; not measured yet."""
-
-SIMILAR_COST = 4.0
-"""Structures whose atoms × modes differ by less than this factor are padded to one batch of matrix products."""
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Structures of a batch that are summed in one go."""
-
-    method: str  # "pairs" or one of METHODS but "auto"
-    structures: list[int]
-    bounds: Bounds = (0, 0, 0)
-    cells: bytes = b""  # (G, 3, 3) doubles, or (1, 3, 3) where all cells are the same
 
 
 class FourierConvolution(nn.Module):
@@ -96,6 +68,7 @@ class FourierConvolution(nn.Module):
         cell: Tensor,
         pbc: Tensor | None = None,
         batch: Tensor | None = None,
+        plan: Plan | None = None,
     ) -> Tensor:
         """Long-range energy of each structure.
 
@@ -106,6 +79,7 @@ class FourierConvolution(nn.Module):
         cell : (B, 3, 3), lattice vectors in rows, Å.
         pbc : (B, 3) bool, all true (reciprocal sum) or all false (pair sum) for each structure; default true.
         batch : (N,), structure of each atom; needed where B > 1.
+        plan : how they are summed, from `plan()`; by default made here.
 
         Returns
         -------
@@ -115,28 +89,50 @@ class FourierConvolution(nn.Module):
         ------
         ValueError : shapes that do not fit, mixed periodicity within a structure, a periodic cell without volume.
         """
-        self._check_shapes(latent, positions, cell, batch)
-        counts = _atoms_per_structure(batch, len(positions), len(cell))
-        cells = cell.detach().cpu().double().numpy()
-        settings = self.k_cut, self.method, cell.device.type, latent.shape[1]
-        groups = _plan(cells.tobytes(), counts.tobytes(), _is_periodic(pbc, len(cell)), *settings)
-        if len(cell) == 1:
-            return self._energies(groups[0], latent[None], positions[None], cell)
-        order = torch.argsort(batch, stable=True)
-        starts = np.cumsum(counts) - counts
-        energies, structures = [cell.new_zeros(0)], []
-        for group in groups:
-            index, filled = _padded_index(starts[group.structures], counts[group.structures])
-            atoms = order[torch.from_numpy(index).to(order.device)]  # (G, n)
-            members = torch.tensor(group.structures, device=cell.device)
-            padded = latent[atoms]
-            if not filled.all():
-                padded = padded * torch.from_numpy(filled).to(padded)[..., None]
-            energies.append(self._energies(group, padded, positions[atoms], cell[members]))
-            structures += group.structures
-        target = torch.tensor(structures, device=cell.device, dtype=torch.long)
-        energies = torch.cat(energies)
-        return energies.new_zeros(len(cell)).index_add(0, target, energies)
+        self._check_shapes(latent, positions, cell, batch, plan)
+        planned_here = plan is None
+        if plan is None:
+            plan = self.plan(cell, pbc, batch, positions, latent.shape[1])
+        fixed = planned_here and not cell.requires_grad
+        if len(cell) == 1 and plan.groups:
+            return self._energies(plan.groups[0], latent[None], positions[None], cell, fixed)
+        energies = positions.new_zeros(len(cell))
+        for group in plan.groups:
+            padded = latent[group.atoms]
+            if group.filled is not None:
+                padded = padded * group.filled.to(padded.dtype)[..., None]
+            lattices = cell.index_select(0, group.structures)
+            found = self._energies(group, padded, positions[group.atoms], lattices, fixed)
+            energies = energies.index_add(0, group.structures, found)
+        return energies
+
+    def plan(
+        self,
+        cell: Tensor,
+        pbc: Tensor | None = None,
+        batch: Tensor | None = None,
+        positions: Tensor | None = None,
+        n_latent: int | None = None,
+    ) -> Plan:
+        """How structures of these cells, counts and periodicity are summed.
+
+        It serves as long as these stay, while `plan.covers(positions)`; cells may change a little where the modes that
+        count may stay the same. A forward pass with a plan holds nothing but tensor operations and compiles in one
+        graph where the method is "direct" or "separable".
+
+        Parameters
+        ----------
+        cell, pbc, batch, positions : as for the forward pass; positions may be left out where `batch` is given.
+        n_latent : P, for the choice of the method; by default the number of channels of the kernel.
+
+        Raises
+        ------
+        ValueError : mixed periodicity within a structure, a periodic cell without volume.
+        """
+        n_atoms = len(batch if positions is None else positions)
+        settings = self.k_cut, self.include_zero_mode, self.method, n_latent or self.kernel.n_channels
+        with torch.no_grad():
+            return make_plan(cell, pbc, batch, n_atoms, *settings, cell.dtype)
 
     def potential(
         self,
@@ -175,26 +171,24 @@ class FourierConvolution(nn.Module):
         """Bound on the relative error that k_cut leaves in g(r) at the present parameters, (n_channels,)."""
         return self.kernel.truncation_error(self.k_cut)
 
-    def _energies(self, group: _Group, latent: Tensor, positions: Tensor, cell: Tensor) -> Tensor:
-        """Energies (G,) of padded structures: latents (G,n,P), positions (G,n,3), cells (G,3,3)."""
+    def _energies(self, group: Group, latent: Tensor, positions: Tensor, cell: Tensor, fixed: bool) -> Tensor:
+        """Energies (G,) of padded structures: latents (G,n,P), positions (G,n,3), cells (G,3,3); fixed: the cells are
+        those of the plan.
+        """
         if group.method == "pairs":
             energies = pair_sum(self.kernel, latent, positions)
         else:
-            energies = self._reciprocal_sum(group, latent, positions, cell)
+            energies = self._reciprocal_sum(group, latent, positions, cell, fixed)
         if self.remove_self_interaction:
             self_potential = self.kernel.at_squared_distance(latent.new_zeros(1))  # (P or 1, 1)
             energies = energies - 0.5 * (latent.square() * self_potential[:, 0]).sum((1, 2))
         return energies
 
-    def _reciprocal_sum(self, group: _Group, latent: Tensor, positions: Tensor, cell: Tensor) -> Tensor:
+    def _reciprocal_sum(self, group: Group, latent: Tensor, positions: Tensor, cell: Tensor, fixed: bool) -> Tensor:
         """(1/2V) Σ_k ĝ(k) |S(k)|²: the structure factor depends on fractional coordinates alone, the cell enters
         through |k| and V.
         """
-        settings = group.bounds, self.k_cut, self.include_zero_mode, group.method == "direct"
-        if cell.requires_grad:
-            grid = reciprocal_grid(cell, *settings)
-        else:
-            grid = fixed_reciprocal_grid(group.cells, *settings, like=(latent.device, latent.dtype))
+        grid = group.grid if fixed else reciprocal_grid(cell, group.grid.modes, group.grid.multiplicity)
         fractional = positions @ grid.inverse_cells
         fractional = fractional - fractional.detach().round()
         if group.method == "nufft":
@@ -207,7 +201,9 @@ class FourierConvolution(nn.Module):
         multiplier = self.kernel.multiplier(grid.k_squared) * grid.multiplicity  # (P or 1, G, K)
         return (multiplier.transpose(0, 1) * power).sum((1, 2)) / (2 * grid.volumes)
 
-    def _check_shapes(self, latent: Tensor, positions: Tensor, cell: Tensor, batch: Tensor | None) -> None:
+    def _check_shapes(
+        self, latent: Tensor, positions: Tensor, cell: Tensor, batch: Tensor | None, plan: Plan | None
+    ) -> None:
         if latent.ndim != 2 or positions.shape != (len(latent), 3) or cell.shape[1:] != (3, 3):
             raise ValueError(
                 "expected latent (N, P), positions (N, 3) and cell (B, 3, 3), got "
@@ -220,77 +216,11 @@ class FourierConvolution(nn.Module):
             )
         if batch is None and len(cell) != 1:
             raise ValueError(f"{len(cell)} cells were given; `batch` must say which structure each atom belongs to")
+        if plan is not None and (plan.n_atoms, plan.n_structures) != (len(positions), len(cell)):
+            raise ValueError(
+                f"the plan is for {plan.n_atoms} atoms in {plan.n_structures} structures, but {len(positions)} atoms "
+                f"in {len(cell)} were given; make a new one"
+            )
 
     def extra_repr(self) -> str:
         return f"k_cut={self.k_cut:.4g}, tolerance={self.tolerance:g}, method={self.method!r}"
-
-
-def _atoms_per_structure(batch: Tensor | None, n_atoms: int, n_structures: int) -> np.ndarray:
-    if n_structures == 1:
-        return np.array([n_atoms])
-    return torch.bincount(batch, minlength=n_structures).cpu().numpy()
-
-
-@lru_cache(maxsize=64)
-def _plan(
-    cells: bytes, counts: bytes, periodic: bytes, k_cut: float, method: str, device: str, n_latent: int
-) -> list[_Group]:
-    """Sort the structures of a batch into groups of one method and similar cost; remembered, since the host's
-    share of the work is what counts for small structures. Bytes of cells (B,3,3), counts (B,), periodic (B,).
-    """
-    lattice = np.frombuffer(cells).reshape(-1, 3, 3)
-    n_atoms = np.frombuffer(counts, dtype=np.int64)
-    is_periodic = np.frombuffer(periodic, dtype=bool)
-    _check_volumes(lattice, is_periodic)
-    pairs = [] if is_periodic.all() else [_Group("pairs", np.flatnonzero(~is_periodic & (n_atoms > 0)).tolist())]
-    bounds = mode_bounds(lattice, k_cut)  # (B, 3)
-    cost = n_atoms * (bounds[:, 0] + 1.0) * (2 * bounds[:, 1] + 1) * (2 * bounds[:, 2] + 1)
-    groups: list[tuple[str, list[int]]] = []
-    for i in sorted(np.flatnonzero(is_periodic & (n_atoms > 0)).tolist(), key=cost.__getitem__):
-        chosen = _cheapest(cost[i], cost[is_periodic].sum(), device, n_latent) if method == "auto" else method
-        last_method, last = groups[-1] if groups else ("", [])
-        if chosen == last_method and chosen != "nufft" and cost[i] <= SIMILAR_COST * cost[last[0]]:
-            last.append(i)
-        else:
-            groups.append((chosen, [i]))
-    return pairs + [_Group(m, s, tuple(bounds[s].max(0).tolist()), _distinct(lattice[s])) for m, s in groups]
-
-
-def _distinct(cells: np.ndarray) -> bytes:
-    """Bytes of cells (G,3,3), or of the first where all are the same: the multiplier is then evaluated once."""
-    return cells[:1].tobytes() if (cells == cells[0]).all() else cells.tobytes()
-
-
-def _cheapest(cost: float, batch_cost: float, device: str, n_latent: int) -> str:
-    if cost < DIRECT_BELOW * math.sqrt(n_latent) and batch_cost < DIRECT_BATCH_BELOW:
-        return "direct"
-    return "nufft" if cost >= NUFFT_FROM.get(device, math.inf) else "separable"
-
-
-def _check_volumes(cells: np.ndarray, periodic: np.ndarray) -> None:
-    volumes = np.abs(np.linalg.det(cells))
-    if (flat := periodic & (volumes < 1e-6)).any():
-        i = int(np.flatnonzero(flat)[0])
-        raise ValueError(f"structure {i} is periodic but its cell has no volume: {cells[i].tolist()}")
-
-
-def _is_periodic(pbc: Tensor | None, n_structures: int) -> bytes:
-    """One byte per structure: whether it is periodic along all three directions or along none."""
-    if pbc is None:
-        return b"\x01" * n_structures
-    pbc = pbc.reshape(-1, 3).cpu().numpy()
-    periodic = pbc.all(1)
-    if (mixed := periodic != pbc.any(1)).any():
-        i = int(np.flatnonzero(mixed)[0])
-        raise ValueError(
-            f"structure {i} is periodic along some directions only, pbc = {pbc[i].tolist()}; make it periodic along "
-            "all three, with vacuum where it should not repeat, or along none"
-        )
-    return periodic.tobytes()
-
-
-def _padded_index(starts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Atom index (G,n) of every slot of structures padded to one size, and which slots are filled (G,n)."""
-    slots = np.arange(counts.max())
-    filled = slots < counts[:, None]
-    return starts[:, None] + np.where(filled, slots, 0), filled

@@ -38,9 +38,14 @@ def to_points(points: Tensor, modes: Tensor, accuracy: float) -> Tensor:
 
 class _ToModes(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, points: Tensor, values: Tensor, bounds: Bounds, accuracy: float) -> Tensor:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Bounds, float], output: Tensor) -> None:
+        points, values, _, accuracy = inputs
         ctx.save_for_backward(points, values)
         ctx.accuracy = accuracy
+
+    @staticmethod
+    def forward(points: Tensor, values: Tensor, bounds: Bounds, accuracy: float) -> Tensor:
+        points, values = points.contiguous(), values.contiguous()
         pairs = _pack(values)
         shape = tuple(2 * b + 1 for b in bounds)
         full = finufft_type1(points, pairs, shape, isign=-1, **_options(points, len(pairs), accuracy))
@@ -59,10 +64,14 @@ class _ToModes(torch.autograd.Function):
 
 class _ToPoints(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, points: Tensor, modes: Tensor, accuracy: float) -> Tensor:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, float], output: Tensor) -> None:
+        points, modes, accuracy = inputs
         ctx.save_for_backward(points, modes)
         ctx.accuracy = accuracy
-        full = _hermitian(modes)
+
+    @staticmethod
+    def forward(points: Tensor, modes: Tensor, accuracy: float) -> Tensor:
+        points, full = points.contiguous(), _hermitian(modes).contiguous()
         pairs = finufft_type2(points, full, isign=1, **_options(points, len(full), accuracy))
         return torch.view_as_real(pairs).mT.flatten(0, 1)[: len(modes)]
 

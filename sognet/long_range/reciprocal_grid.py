@@ -51,32 +51,32 @@ def half_space_modes(bounds: Bounds, device: torch.device, dtype: torch.dtype) -
 def fixed_reciprocal_grid(
     cells: bytes, bounds: Bounds, k_cut: float, include_zero_mode: bool, only_inside: bool, like: tuple
 ) -> ReciprocalGrid:
-    """Grid of cells that need no derivative, given as the bytes of (G,3,3) doubles; remembered, since the same few
-    cells come again and again in simulation and in most training sets. `like`: device and dtype.
+    """Grid of cells given as the bytes of (G,3,3) doubles; remembered, since the same few cells come again and again in
+    simulation and in most training sets. `like`: device and dtype.
+
+    Which modes count, |k| <= k_cut, is decided here, in double precision. With `only_inside` the modes that count in no
+    cell are dropped, else the whole half box is kept.
     """
     device, dtype = like
     with torch.inference_mode(False), torch.no_grad():
-        doubles = torch.frombuffer(bytearray(cells), dtype=torch.float64).reshape(-1, 3, 3)
-        grid = reciprocal_grid(doubles, bounds, k_cut, include_zero_mode, only_inside)
-        return ReciprocalGrid(*(x.to(device, dtype) for x in vars(grid).values()))
+        lattices = torch.frombuffer(bytearray(cells), dtype=torch.float64).reshape(-1, 3, 3)
+        modes, multiplicity = half_space_modes(bounds, lattices.device, lattices.dtype)
+        grid = reciprocal_grid(lattices, modes, multiplicity)
+        multiplicity = multiplicity * (grid.k_squared <= k_cut**2)
+        if not include_zero_mode:
+            multiplicity = multiplicity * (grid.k_squared > 0)
+        k_squared = grid.k_squared
+        if only_inside:
+            kept = multiplicity.any(0)
+            modes, multiplicity, k_squared = modes[kept], multiplicity[:, kept], k_squared[:, kept]
+        found = ReciprocalGrid(modes, multiplicity, k_squared, grid.inverse_cells, grid.volumes)
+        return ReciprocalGrid(*(x.to(device, dtype) for x in vars(found).values()))
 
 
-def reciprocal_grid(
-    cells: Tensor, bounds: Bounds, k_cut: float, include_zero_mode: bool, only_inside: bool
-) -> ReciprocalGrid:
-    """Grid of cells (G,3,3), differentiable in the cells: k = 2π m·(A⁻¹)ᵀ for lattice vectors in the rows of A.
-
-    With `only_inside` the modes that count in no cell are dropped, else the whole half box is kept.
-    """
+def reciprocal_grid(cells: Tensor, modes: Tensor, multiplicity: Tensor) -> ReciprocalGrid:
+    """Grid of cells (G,3,3) for given modes, differentiable in them: k = 2π m·(A⁻¹)ᵀ. Lattice vectors in rows."""
     inverse = torch.linalg.inv(cells)
-    modes, multiplicity = half_space_modes(bounds, cells.device, cells.dtype)
     k_squared = (2 * math.pi * modes @ inverse.mT).square().sum(-1)
-    multiplicity = multiplicity * (k_squared.detach() <= k_cut**2)
-    if not include_zero_mode:
-        multiplicity = multiplicity * (k_squared.detach() > 0)
-    if only_inside:
-        kept = multiplicity.any(0)
-        modes, multiplicity, k_squared = modes[kept], multiplicity[:, kept], k_squared[:, kept]
     return ReciprocalGrid(modes, multiplicity, k_squared, inverse, volumes(cells))
 
 

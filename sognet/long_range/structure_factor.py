@@ -16,7 +16,7 @@ from sognet.long_range.reciprocal_grid import Bounds
 
 def direct(latent: Tensor, fractional: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
     """The plain sum over atoms for every one of the modes (K,3)."""
-    cosine, sine = _CosSin.apply(fractional @ (-2 * math.pi * modes).T)  # (B, n, K)
+    cosine, sine = cosine_and_sine(fractional @ (-2 * math.pi * modes).T)  # (B, n, K)
     latent = latent.mT  # (B, P, n)
     return latent @ cosine, latent @ sine
 
@@ -45,17 +45,24 @@ def nufft(latent: Tensor, fractional: Tensor, bounds: Bounds, accuracy: float) -
 def _factors(fractional: Tensor, bound: int, half: bool) -> Tensor:
     """exp(−2πi m f) for m = 0..M (half) or −M..M: (B,n) -> (B,n,M+1) or (B,n,2M+1)."""
     m = torch.arange(0 if half else -bound, bound + 1, device=fractional.device, dtype=fractional.dtype)
-    return torch.complex(*_CosSin.apply(fractional[..., None] * (-2 * math.pi * m)))
+    return torch.complex(*cosine_and_sine(fractional[..., None] * (-2 * math.pi * m)))
+
+
+def cosine_and_sine(phase: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of a phase, which no derivative evaluates again; a compiler sees to that by itself."""
+    return (phase.cos(), phase.sin()) if torch.compiler.is_compiling() else _CosSin.apply(phase)
 
 
 class _CosSin(torch.autograd.Function):
-    """Cosine and sine of a phase; each one's derivative is the other, so that no derivative evaluates them again."""
+    """Cosine and sine of a phase, each of which is the other's derivative."""
 
     @staticmethod
-    def forward(ctx: Any, phase: Tensor) -> tuple[Tensor, Tensor]:
-        cosine, sine = phase.cos(), phase.sin()
-        ctx.save_for_backward(cosine, sine)
-        return cosine, sine
+    def forward(phase: Tensor) -> tuple[Tensor, Tensor]:
+        return phase.cos(), phase.sin()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(*output)
 
     @staticmethod
     def backward(ctx: Any, grad_cosine: Tensor, grad_sine: Tensor) -> Tensor:

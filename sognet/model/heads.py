@@ -35,18 +35,34 @@ class Readout(nn.Module):
         self.network = MLP(n_in, hidden, n_out, activation, bias, residual)
         self.bypass = nn.Linear(n_in, n_out, bias=bias) if bypass else None
 
-    @torch.no_grad()
-    def scale_outputs(self, factor: float) -> None:
-        """Multiply what the network and the bypass put out by a factor."""
-        for layer in (self.network.layers[-1], self.bypass):
-            if layer is not None:
-                for parameter in layer.parameters():
-                    parameter.mul_(factor)
-
     def forward(self, features: Tensor) -> Tensor:
         """(N, n_in) -> (N, n_out)."""
         out = self.network(features)
         return out if self.bypass is None else out + self.bypass(features)
+
+
+class ElementLatents(nn.Module):
+    """A trainable latent of each element, zero at first.
+
+    Parameters
+    ----------
+    species : chemical symbols.
+    n_latent : P.
+    """
+
+    row: Tensor
+
+    def __init__(self, species: Sequence[str], n_latent: int) -> None:
+        super().__init__()
+        self.values = nn.Parameter(torch.zeros(len(species), n_latent))
+        row = torch.zeros(len(chemical_symbols), dtype=torch.long)
+        for number, symbol in enumerate(species):
+            row[atomic_numbers[symbol]] = number
+        self.register_buffer("row", row, persistent=False)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Atomic numbers (N,) -> latents (N, P)."""
+        return self.values[self.row[z]]
 
 
 class FixedCharges(nn.Module):

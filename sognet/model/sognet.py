@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from sognet.model.heads import FixedCharges, Readout
+from sognet.model.heads import ElementLatents, FixedCharges, Readout
 from sognet.model.reference_energies import ReferenceEnergies
 from sognet.model.short_range_output import as_output, brings_energies
 
@@ -26,8 +26,9 @@ class SOGNet(nn.Module):
     bypass : add a linear function of the features to both networks' outputs.
     residual : skip connections in both networks where the width stays or doubles.
     latent_bias : whether the latent-variable network has biases.
-    latent_scale : initial weights of the last layers of the latent-variable network, over the usual ones. The energy is
-        quadratic in the latents: small ones start a model near its short-range control.
+    latent_scale : factor of the latents. The energy is quadratic in them: small ones start a model near its short-range
+        control, and steps of an optimizer, which change every weight by the learning rate, leave charges stable.
+    element_latents : add a trainable latent of each element, in e, to what the latent-variable network gives.
     neutral : share out what the latents of a structure add up to beyond its total charge Q equally over its atoms, so
         that they add up to Q (in the first latent channel; to zero in the others). Charges of distant neutral fragments
         depend on one another only as far as the network's own do not add up to zero in each.
@@ -60,6 +61,7 @@ class SOGNet(nn.Module):
         residual: bool = False,
         latent_bias: bool = False,
         latent_scale: float = 1.0,
+        element_latents: bool = False,
         neutral: bool = False,
         total_charge: bool = False,
         charges: Mapping[str, float] | None = None,
@@ -102,13 +104,20 @@ class SOGNet(nn.Module):
             self.latent_head = FixedCharges(self.charges)
         elif long_range is not None:
             self.latent_head = Readout(n_features, latent_hidden, n_latent, activation, latent_bias, bypass, residual)
-            self.latent_head.scale_outputs(latent_scale)
+        of_elements = element_latents and isinstance(self.latent_head, Readout)
+        self.element_latents = element_latents
+        self.element_head = ElementLatents(short_range.species, n_latent) if of_elements else None
         self.composition = ReferenceEnergies(reference_energies or {})
 
     @property
     def species(self) -> list[str]:
         """Chemical symbols the model knows."""
         return self.short_range.species
+
+    @property
+    def latent_unit(self) -> float:
+        """What the latent-variable network's output of one stands for."""
+        return self.latent_scale * self.energy_scale**0.5
 
     @property
     def cutoff(self) -> float:
@@ -137,8 +146,9 @@ class SOGNet(nn.Module):
         """Let the latents of the atoms of a graph start near a charge of their element.
 
         The energy does not tell a latent variable that is zero into which direction to grow; what the first steps make
-        of it may last. Only the linear bypass of the latent-variable network changes, by the least squares with a small
-        ridge; without a bias, the charges' mean over standardized atoms is lost.
+        of it may last. Where elements have latents of their own, these take the charges. Else the linear bypass of the
+        latent-variable network does, by least squares with a small ridge; without a bias, the charges' mean over
+        standardized atoms is lost.
 
         Parameters
         ----------
@@ -149,17 +159,21 @@ class SOGNet(nn.Module):
         ------
         ValueError : an element without a charge, a charge without an element, or no network with a bypass.
         """
-        if not isinstance(self.latent_head, Readout) or self.latent_head.bypass is None:
-            raise ValueError("charges to start from need a latent-variable network with a bypass")
         if missing := sorted(set(self.species) - set(charges)):
             raise ValueError(f"charges to start from are missing for {', '.join(missing)}")
+        rows = {symbol: [q] if isinstance(q, int | float) else list(q) for symbol, q in charges.items()}
+        if self.element_head is not None:
+            for values, symbol in zip(self.element_head.values, self.species, strict=True):
+                values[: len(rows[symbol])] = torch.tensor(rows[symbol])
+            return
+        if not isinstance(self.latent_head, Readout) or self.latent_head.bypass is None:
+            raise ValueError("initial charges need latents of elements, or a latent-variable network with a bypass")
         graph = self._in_own_precision(graph)
         features = self._inputs_of_heads(as_output(self.short_range(graph)).features, graph)
-        rows = {symbol: [q] if isinstance(q, int | float) else list(q) for symbol, q in charges.items()}
         channels = [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
         wanted = torch.cat([FixedCharges(channel)(graph.z.cpu()) for channel in channels], 1).to(features)
         started = self.latent_head(features)[:, : wanted.shape[1]]
-        missing_part = (wanted / self.energy_scale**0.5 - started).double()
+        missing_part = (wanted / self.latent_unit - started).double()
         features = features.double()
         gram = features.mT @ features
         gram.diagonal().add_(1e-4 * gram.diagonal().mean())
@@ -254,7 +268,9 @@ class SOGNet(nn.Module):
         elif self.charges is not None:
             latent = self.latent_head(graph.z)
         else:
-            latent = self.energy_scale**0.5 * self.latent_head(features)
+            latent = self.latent_unit * self.latent_head(features)
+            if self.element_head is not None:
+                latent = latent + self.element_head(graph.z)
             if self.neutral:
                 latent = _neutralized(latent, graph.charge, batch, n_structures)
         if differentiate_latent and not latent.requires_grad:

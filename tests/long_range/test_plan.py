@@ -1,0 +1,128 @@
+"""Plans: decided once, the same energy in either precision, and nothing but tensors in the steps that use them."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from sognet.long_range import FourierConvolution, SumOfGaussians
+
+
+def layer_of(method="separable", n_gaussians=4, **settings) -> FourierConvolution:
+    kernel = SumOfGaussians.power_law(1.0, 4.0, n_gaussians=n_gaussians)
+    return FourierConvolution(kernel, method=method, **settings)
+
+
+def structures(dtype=torch.float64, n_latent=2):
+    """A batch of three: two cells and a cluster."""
+    torch.manual_seed(1)
+    cells = torch.stack([torch.eye(3) * 7, torch.tensor([[7.0, 0, 0], [1.2, 6.5, 0], [-0.7, 0.9, 7.5]]), torch.eye(3)])
+    counts = torch.tensor([6, 9, 5])
+    batch = torch.repeat_interleave(torch.arange(3), counts)
+    positions = (torch.rand(20, 3, dtype=torch.float64) * 6).to(dtype)
+    pbc = torch.tensor([[True] * 3, [True] * 3, [False] * 3])
+    return torch.randn(20, n_latent, dtype=torch.float64).to(dtype), positions, cells.to(dtype), pbc, batch
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("method", ["auto", "direct", "separable", "nufft"])
+def test_a_given_plan_changes_nothing(method):
+    layer = layer_of(method, tolerance=1e-10)
+    latent, positions, cells, pbc, batch = structures()
+    plan = layer.plan(cells, pbc, batch, positions)
+    positions.requires_grad_()
+    free, planned = layer(latent, positions, cells, pbc, batch), layer(latent, positions, cells, pbc, batch, plan)
+    torch.testing.assert_close(planned, free, atol=1e-10, rtol=0)
+    gradients = [torch.autograd.grad(e.sum(), positions)[0] for e in (free, planned)]
+    torch.testing.assert_close(*gradients, atol=1e-10, rtol=0)
+    moved = positions.detach() + 0.3
+    torch.testing.assert_close(layer(latent, moved, cells, pbc, batch, plan), free.detach(), atol=1e-8, rtol=0)
+
+
+def test_a_plan_for_other_structures_is_refused():
+    layer = layer_of()
+    latent, positions, cells, pbc, batch = structures(torch.float32)
+    plan = layer.plan(cells, pbc, batch, positions)
+    assert plan.covers(positions)
+    assert not plan.covers(positions[:-1])
+    with pytest.raises(ValueError, match="the plan is for 20 atoms in 3 structures"):
+        layer(latent[:6], positions[:6], cells[:1], pbc[:1], plan=plan)
+
+
+@pytest.mark.parametrize("method", ["direct", "separable"])
+def test_energy_in_single_precision_does_not_depend_on_whether_stress_is_wanted(method):
+    """A cubic cell puts whole shells of modes on the cutoff sphere; they count in both ways or in neither."""
+    for edge in np.linspace(9.0, 11.0, 9):
+        k_cut = 2 * np.pi / np.float32(edge) * np.sqrt(26.0)
+        layer = layer_of(method, k_cut=float(k_cut))
+        torch.manual_seed(0)
+        latent, positions = torch.randn(24, 1), torch.rand(24, 3) * 10
+        cell = (torch.eye(3) * float(edge))[None]
+        with_stress = layer(latent, positions, cell.clone().requires_grad_())
+        torch.testing.assert_close(with_stress.detach(), layer(latent, positions, cell).detach(), rtol=1e-4, atol=1e-4)
+        exact = layer.double()(latent.double(), positions.double(), cell.double())
+        torch.testing.assert_close(with_stress.double().detach(), exact.detach(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("n_latent", [1, 3, 4])
+def test_nufft_copies_no_arguments(n_latent):
+    layer = layer_of("nufft")
+    latent, positions, cells, pbc, batch = structures(torch.float32, n_latent)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            positions.requires_grad_()
+            energy = layer(latent, positions, cells, pbc, batch).sum()
+            (forces,) = torch.autograd.grad(energy, positions, create_graph=True)
+            forces.square().sum().backward()
+            positions = positions.detach()
+
+
+def energy_and_forces(layer, plan, latent, positions, cells, pbc, batch):
+    def energy(moved):
+        energies = layer(latent, moved, cells, pbc, batch, plan)
+        return energies.sum(), energies
+
+    gradient, energies = torch.func.grad(energy, has_aux=True)(positions)
+    return energies, -gradient
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex")
+@pytest.mark.parametrize("backend", ["eager", "aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("method", ["direct", "separable"])
+def test_energy_and_forces_compile_in_one_graph_and_train(method, backend):
+    latent, positions, cells, pbc, batch = structures()
+    found = []
+    for compiled in (False, True):
+        torch.compiler.reset()
+        layer = layer_of(method)
+        plan = layer.plan(cells, pbc, batch, positions)
+        function = torch.compile(energy_and_forces, fullgraph=True, backend=backend) if compiled else energy_and_forces
+        inputs = latent.clone().requires_grad_()
+        energies, forces = function(layer, plan, inputs, positions, cells, pbc, batch)
+        (forces.square().sum() + energies.square().sum()).backward()
+        found.append([energies, forces, inputs.grad, *(p.grad for p in layer.parameters())])
+    for eager, compiled in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, eager, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("method", ["direct", "separable"])
+def test_the_layer_exports(method):
+    latent, positions, cells, pbc, batch = structures()
+    layer = layer_of(method)
+    plan = layer.plan(cells, pbc, batch, positions)
+
+    class Planned(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, latent, positions, cells, pbc, batch):
+            return self.layer(latent, positions, cells, pbc, batch, plan)
+
+    exported = torch.export.export(Planned(), (latent, positions, cells, pbc, batch)).module()
+    wanted = layer(latent, positions, cells, pbc, batch)
+    torch.testing.assert_close(exported(latent, positions, cells, pbc, batch), wanted)

@@ -35,7 +35,7 @@ def long_range_forces(model: SOGNet, batch: Data) -> Tensor:
     """The part −∂E_LR/∂r of a model's forces, (N,3) in eV/Å, with what the latents' dependence on r adds."""
     batch = copy.copy(batch)
     with torch.enable_grad():
-        batch.pos = batch.pos.to(next(model.parameters()).dtype).detach().requires_grad_()
+        batch.pos = batch.pos.to(model.dtype).detach().requires_grad_()
         energy = model(batch, forces=False, stress=False)["energy_long_range"]
         (gradient,) = torch.autograd.grad(energy.sum(), batch.pos, allow_unused=True, materialize_grads=True)
     return -gradient
@@ -48,7 +48,7 @@ def force_shares(model: SOGNet, structures: Sequence[Structure]) -> dict[str, fl
     whichever is less, at the strength that changes them least: the weight of each Gaussian is multiplied by its
     bandwidth to the power ±TILT, and what remains of the difference after the best common factor counts.
     """
-    device = next(model.parameters()).device
+    device = model.device
     graphs = [build_graph(s, model.cutoff) for s in _sample(structures)]
     batch = Batch.from_data_list(graphs).to(device)
     forces = model(batch, stress=False)["forces"].detach().double()

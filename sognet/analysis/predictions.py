@@ -117,7 +117,7 @@ def predict(
     check_species(model, structures)
     was_training = model.training
     model.eval()
-    device = next(model.parameters()).device
+    device = model.device
     dataset = GraphDataset(structures, model.cutoff)
     loader = DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=Batch.from_data_list)
     for batch in tracked(loader, "evaluating") if progress else loader:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -59,21 +60,28 @@ def build_model(
     model: SOGNet = instantiate(config, short_range=short_range, long_range=long_range, _convert_="all", **settings)
     if fitted:
         if model.energy_head is None:
-            found = statistics(what_is_left(model, structures))
-        model.composition = ReferenceEnergies(_reference_energies(energies == "isolated", found))
+            found = statistics(what_is_left(model, structures, of_long_range=False))
+        model.composition = ReferenceEnergies(reference_energies(energies == "isolated", found))
     return model
 
 
-def what_is_left(model: SOGNet, structures: Iterable[Structure]) -> Iterator[Structure]:
-    """Structures whose energy is what the short-range model leaves of it; those without an energy are left out."""
-    labelled = [s for s in structures if s.energy is not None]
-    device = next(model.parameters()).device
-    for start in range(0, len(labelled), STRUCTURES_AT_ONCE):
-        several = labelled[start : start + STRUCTURES_AT_ONCE]
-        graph = Batch.from_data_list([build_graph(s, model.cutoff) for s in several]).to(device)
+def what_is_left(model: SOGNet, structures: Iterable[Structure], of_long_range: bool) -> Iterator[Structure]:
+    """Structures whose energy is what the model leaves of it; those without an energy are left out.
+
+    Parameters
+    ----------
+    model : its short-range energy without reference energies is taken off.
+    structures : gone through once.
+    of_long_range : whether the long-range energy is taken off as well.
+    """
+    labelled = (s for s in structures if s.energy is not None)
+    while several := list(islice(labelled, STRUCTURES_AT_ONCE)):
+        graph = Batch.from_data_list([build_graph(s, model.cutoff) for s in several]).to(model.device)
         with evaluating(model), torch.no_grad():
             out = model(graph, forces=False, stress=False)
-        known = (out["energy"] - out["energy_long_range"]).tolist()
+        composition = model.composition(graph.z, graph.batch, len(several))
+        long_range = 0.0 if of_long_range else out["energy_long_range"]
+        known = (out["energy"] - composition - long_range).tolist()
         for structure, energy in zip(several, known, strict=True):
             yield replace(structure, energy=structure.energy - energy)
 
@@ -96,7 +104,7 @@ def _short_range_settings(config: Mapping[str, Any], found: Statistics, trust: I
     return settings
 
 
-def _reference_energies(isolated: bool, found: Statistics) -> dict[str, float]:
+def reference_energies(isolated: bool, found: Statistics) -> dict[str, float]:
     """Those of single atoms or by least squares.
 
     Raises

@@ -25,7 +25,7 @@ PREFIX = "model."
 
 def model_entry(model: SOGNet) -> dict[str, Any]:
     """What a checkpoint holds of a model beside the weights: plain values only."""
-    return {"format": FORMAT, "model": describe(model), "dtype": str(next(model.parameters()).dtype)}
+    return {"format": FORMAT, "model": describe(model), "dtype": str(model.dtype)}
 
 
 def load_model(

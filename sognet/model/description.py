@@ -98,7 +98,7 @@ def check_rebuilds(model: SOGNet, trust: Iterable[str] = ()) -> None:
     InputError : that fails, or the copy gives other energies; says what to change.
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        other = rebuild(describe(model), trust).to(next(model.parameters()))
+        other = rebuild(describe(model), trust).to(device=model.device, dtype=model.dtype)
         try:
             other.load_state_dict(model.state_dict())
         except RuntimeError as error:

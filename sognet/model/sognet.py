@@ -125,6 +125,16 @@ class SOGNet(nn.Module):
         return self.short_range.cutoff
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the networks."""
+        return next(self.parameters(), self.feature_mean).dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.parameters(), self.feature_mean).device
+
+    @property
     def reference_energies(self) -> dict[str, float]:
         """Energy in eV by chemical symbol."""
         return self.composition.energies
@@ -238,9 +248,8 @@ class SOGNet(nn.Module):
         """The graph with positions and cell in the precision of the parameters, and with the structure of each atom,
         `batch`; the one passed in stays as it is.
         """
-        parameter = next(self.parameters())
         graph = copy.copy(graph)
-        graph.pos, graph.cell = graph.pos.to(parameter.dtype), graph.cell.to(parameter.dtype)
+        graph.pos, graph.cell = graph.pos.to(self.dtype), graph.cell.to(self.dtype)
         if "batch" not in graph:
             graph.batch = torch.zeros_like(graph.z)
         return graph

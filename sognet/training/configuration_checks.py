@@ -22,7 +22,7 @@ from sognet.long_range import FourierConvolution, SumOfGaussians, log_spaced_con
 from sognet.model import SOGNet
 from sognet.renamed_settings import refuse_renamed_in
 from sognet.training.own_modules import check_own_targets, with_own_targets
-from sognet.trust import trusted_names
+from sognet.trust import search_working_directory, trusted_names
 
 
 def of_a_model(initial_charges: dict[str, float] | Literal["auto"] | None) -> None:
@@ -86,7 +86,10 @@ def check(config: DictConfig, overrides: Sequence[str] = ()) -> None:
         return
     refuse_renamed_in(config)
     config = with_own_targets(config, overrides)
-    check_own_targets(config, trusted_names(config.get("trust")))
+    trust = trusted_names(config.get("trust"))
+    check_own_targets(config, trust)
+    if trust:
+        search_working_directory()
     for number, stage in enumerate(config.batch.stages):
         _check_settings(stage, (Stage,), f"batch.stages[{number}]")
     for name, node in config.items_ex(resolve=False):
@@ -180,7 +183,10 @@ def _check_targets(node: DictConfig, name: str) -> None:
     try:
         function = get_object(target)
     except (InstantiationException, ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{name}._target_={target}: there is nothing of this name ({error})") from None
+        raise InputError(
+            f"{name}._target_={target}: there is nothing of this name ({error}); "
+            "a module in the working directory is found with trust=[<its name>]"
+        ) from None
     _check_settings(node, HANDED_ON.get(function, (function,)), name)
 
 

@@ -1,35 +1,36 @@
 """Fine-tuning: a training that starts from a trained model, and parameters that a training leaves as they are."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import torch
 
-from sognet.analysis.predictions import predict
+from sognet.analysis.predictions import check_species
 from sognet.data import Structure, statistics
 from sognet.errors import InputError
 from sognet.model import SOGNet, load_model
+from sognet.model.build import reference_energies, what_is_left
 from sognet.model.reference_energies import ReferenceEnergies
 
 
 def model_to_fine_tune(
     checkpoint: str | Path,
     structures: Sequence[Structure],
-    reference_energies: Mapping[str, float] | None = None,
+    energies: Mapping[str, float] | str | None = None,
     trust: Iterable[str] = (),
 ) -> SOGNet:
     """Trained model with the reference energies of another data set, in single precision.
 
     Another functional or program shifts the energy of every atom of an element by a constant. The model learns faster
-    if that is taken off first: what its interaction energy leaves of the reference energies is fitted by composition.
+    if that is taken off first: what its interaction energy leaves of the energies is fitted by composition.
 
     Parameters
     ----------
     checkpoint : of a run.
     structures : training split.
-    reference_energies : eV by chemical symbol; None: fitted as above. Elements without one keep what they had.
+    energies : reference energies in eV by chemical symbol; None: fitted as above; "isolated": what the model leaves of
+        the structures of a single atom. Elements without one keep what they had.
     trust : modules and packages outside this one from which the model may be built.
 
     Raises
@@ -37,13 +38,11 @@ def model_to_fine_tune(
     InputError : the checkpoint cannot be used, or the structures have an element that the model does not know.
     """
     model = load_model(checkpoint, dtype=torch.float32, trust=trust)
-    if reference_energies is None:
-        remainders = [
-            replace(p.structure, energy=p.structure.energy - p.energy_short_range - p.energy_long_range)
-            for p in predict(model, [s for s in structures if s.energy is not None])
-        ]
-        reference_energies = statistics(remainders).reference_energies
-    model.composition = ReferenceEnergies({**model.reference_energies, **reference_energies})
+    check_species(model, structures)
+    if energies is None or energies == "isolated":
+        left = statistics(what_is_left(model, structures, of_long_range=True))
+        energies = reference_energies(energies == "isolated", left)
+    model.composition = ReferenceEnergies({**model.reference_energies, **energies})
     return model.train()
 
 

@@ -81,7 +81,7 @@ def charges_from_forces(model: SOGNet, structures: Sequence[Structure]) -> Force
 
 def _long_range_columns(model: SOGNet, graph: Batch) -> Tensor:
     """Forces (n_pairs, N, 3) of E_ab for all pairs of elements a ≤ b."""
-    dtype = next(model.parameters()).dtype
+    dtype = model.dtype
     numbers = torch.tensor([atomic_numbers[s] for s in model.species])
     ones = (graph.z[:, None] == numbers).to(dtype)  # (N, n_elements)
 

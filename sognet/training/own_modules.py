@@ -38,7 +38,7 @@ def with_own_targets(config: DictConfig, overrides: Sequence[str]) -> DictConfig
 
 def check_own_targets(config: DictConfig, trust: Iterable[str]) -> None:
     """Raise an InputError where the model or the data set names code that could not be loaded again."""
-    for name in NODES:
+    for name in ("model", *NODES):
         node = OmegaConf.select(config, name)
         if node is None:
             continue

@@ -43,7 +43,7 @@ from sognet.training.loss import PotentialLoss
 from sognet.training.own_modules import with_own_targets
 from sognet.training.resume import resumed_configuration, save_configuration
 from sognet.training.run_folder import claimed, command_line, finished_error, is_started_member
-from sognet.trust import trusted_names
+from sognet.trust import search_working_directory, trusted_names
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +109,8 @@ def train(config: DictConfig) -> float | None:
     folder = Path(config.folder)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     trust = trusted_names(config.get("trust"))
+    if trust:
+        search_working_directory()
     splits = read_splits(config.dataset, trust)
     loss: PotentialLoss = instantiate(config.loss)
     check_targets(loss, splits)

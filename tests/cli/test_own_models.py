@@ -87,6 +87,18 @@ def test_a_committee(work):
     assert read(work / "mean" / "predictions.extxyz").info["energy_uncertainty"] > 0
 
 
+def test_a_data_set_is_inspected_and_prepared(work):
+    pytest.importorskip("pyarrow")
+    settings = ["dataset=custom", *OWN_SET[:1], "+dataset.path=mine.xyz"]
+    assert "trust=[mine_here]" in sognet("data", "inspect", *settings, cwd=work, fails=True)
+    assert "20" in sognet("data", "inspect", *settings, TRUST, f"hydra.run.dir={work}/inspected", cwd=work)
+    sognet("data", "prepare", *settings, TRUST, f"folder={work}/shards", cwd=work)
+    assert (work / "shards" / "index.json").is_file()
+    wrong = ["dataset._target_=mine_here.own_set", "dataset.path=mine.xyz"]
+    said = sognet("data", "inspect", *wrong, TRUST, cwd=work, fails=True)
+    assert "dataset=custom" in said
+
+
 @pytest.mark.slow
 def test_on_two_processes(work):
     settings = [*MODEL, TRUST, "trainer=ddp_cpu", "trainer.max_epochs=1", f"hydra.run.dir={work}/two"]

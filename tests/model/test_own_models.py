@@ -153,6 +153,24 @@ def test_a_checkpoint_is_loaded_where_its_modules_are_trusted(tmp_path, kind, lo
     assert atoms.get_potential_energy() == pytest.approx(model(graph)["energy"].item())
 
 
+class Exponential(Radial):
+    """A potential with energies of its own and nothing to train."""
+
+    def forward(self, graph):
+        features = super().forward(graph)
+        return ShortRangeOutput(features, features[:, 0])
+
+
+def test_a_potential_without_parameters_is_evaluated_and_loaded(tmp_path):
+    model = SOGNet(Exponential(SPECIES, CUTOFF)).eval()
+    check_rebuilds(model, trust=[__name__])
+    loaded = load_model(save(model, tmp_path / "m.ckpt"), dtype="float64", trust=[__name__])
+    atoms = random_atoms()
+    atoms.calc = SOGNetCalculator(loaded)
+    assert np.abs(atoms.get_forces()).max() > 0
+    assert atoms.get_potential_energy() == pytest.approx(model(graph_of(atoms))["energy"].item(), abs=1e-4)
+
+
 class Unkept(Radial):
     def __init__(self, species, cutoff, depth=2):
         super().__init__(species, cutoff)

@@ -41,6 +41,25 @@ def test_a_model_of_another_reference_keeps_its_forces_and_shifts_its_energies(c
         np.testing.assert_allclose(new.forces, old.forces)
 
 
+def test_isolated_atoms_give_the_energies_that_the_model_leaves_of_them(checkpoint):
+    """Also for a model whose own energy of a single atom is not zero."""
+    single = []
+    for symbol, energy in (("Na", -100.0), ("Cl", -200.0)):
+        atoms = labelled_atoms(1, pbc=False)
+        atoms.symbols[:], atoms.info["energy"] = symbol, energy
+        single.append(Structure.from_atoms(atoms, Keys(), symbol))
+    others = [Structure.from_atoms(labelled_atoms(n, seed=n), Keys(), "test") for n in (5, 9)]
+    model = model_to_fine_tune(checkpoint, [*single, *others], "isolated")
+    assert [p.energy for p in predict(model.eval(), single)] == pytest.approx([-100.0, -200.0], abs=1e-4)
+
+
+def test_elements_that_the_model_does_not_know_are_named(checkpoint):
+    atoms = labelled_atoms(5)
+    atoms.symbols[0] = "Xe"
+    with pytest.raises(InputError, match="frame 7: has Xe"):
+        model_to_fine_tune(checkpoint, [Structure.from_atoms(atoms, Keys(), "frame 7")])
+
+
 def test_frozen_parameters_stay_as_they_are_and_get_no_gradient():
     model = small_model()
     freeze(model, ["short_range.*", "long_range.*"])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import pytest
 import torch
@@ -54,6 +55,13 @@ def test_a_target_of_ones_own_gets_its_own_settings_and_no_others():
     assert "n_gaussians" not in config.model.long_range
 
 
+def test_a_callback_in_the_working_directory_is_found_where_it_is_trusted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "mine_callback.py").write_text("import lightning\nclass Mine(lightning.Callback): ...\n")
+    adopted("+callbacks.mine._target_=mine_callback.Mine", "trust=[mine_callback]")
+
+
 def test_what_is_not_typed_stays():
     plain = composed("dataset.path=a.xyz")
     assert OmegaConf.to_container(with_own_targets(plain, ["dataset.path=a.xyz"])) == OmegaConf.to_container(plain)
@@ -69,6 +77,8 @@ def test_what_is_not_typed_stays():
         (["model/short_range=custom"], "needs model.short_range._target_="),
         (["model/short_range=custom", REPULSIVE, TRUST], "model.short_range.cutoff has no value"),
         (["dataset=custom"], "needs dataset._target_="),
+        (["model._target_=own_models.Potential"], r"model._target_=own_models.Potential: .*trust=\[own_models\]"),
+        (["+callbacks.mine._target_=mine_absent.Callback"], r"found with trust=\["),
         (["dataset._target_=sognet.training.run.train"], "the data sets of sognet.data are dimers"),
         ([REPULSIVE, "trust=[own_models.py]"], r"write trust=\[mine\]"),
         (["model.short_range._target_=own_models.Nothing", TRUST], "own_models has no Nothing"),

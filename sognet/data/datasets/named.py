@@ -34,7 +34,7 @@ def read_splits(dataset: Mapping[str, Any], trust: str | Iterable[str] = ()) -> 
     try:
         inspect.signature(read).bind(**settings)
     except TypeError as error:
-        raise InputError(f"dataset: {target}: {error}") from None
+        raise InputError(f"dataset: {target}: {error}; dataset=custom sets nothing but its _target_") from None
     try:
         splits = read(**settings)
     except InputError:

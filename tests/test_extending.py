@@ -8,9 +8,11 @@ import sys
 import pytest
 import torch
 from command import sognet
+from omegaconf import OmegaConf
 from structures import random_atoms
 from test_documents import BLOCK, ROOT
 
+from sognet import load_model
 from sognet.data import Splits
 
 PAGE = (ROOT / "docs" / "extending.md").read_text()
@@ -50,7 +52,7 @@ def runs(folder):
 
 
 def test_every_kind_has_a_command_that_trains(runs):
-    assert list(runs) == ["my_descriptor", "my_external", "my_data", "my_layer", "my_descriptor,my_data"]
+    assert list(runs) == ["my_descriptor", "my_external", "my_data", "my_layer", "my_training", "my_descriptor,my_data"]
     summaries = {name: json.loads((run / "summary.json").read_text()) for name, run in runs.items()}
     assert all(s["all"]["force_rmse"] > 0 for s in summaries.values())
     assert summaries["my_layer"]["diagnostics"]["screening_length"] == pytest.approx(10, abs=2)
@@ -109,3 +111,15 @@ def test_energies_are_smooth_where_a_neighbour_leaves(kind):
         atoms.positions[:] = [[0, 0, 0], [distance, 0, 0]]
         energies.append(model(graph_of(atoms), forces=False, stress=False)["energy"].item())
     assert energies[0] == pytest.approx(energies[1], abs=1e-12)
+
+
+@pytest.mark.usefixtures("here")
+def test_the_module_keeps_the_initial_latents_for_its_epochs(runs):
+    config = OmegaConf.load(runs["my_training"] / "config.yaml")
+    assert config.module.epochs == 2  # the run has one epoch
+    model = load_model(runs["my_training"] / "checkpoints" / "last.ckpt")
+    last = torch.load(runs["my_training"] / "checkpoints" / "last.ckpt", weights_only=True)
+    names = [name for name, p in model.named_parameters() if p.requires_grad]
+    moved = {names[number].partition(".")[0] for number in last["optimizer_states"][0]["state"]}
+    assert "latent_head" not in moved
+    assert "energy_head" in moved

@@ -183,9 +183,10 @@ def _check_targets(node: DictConfig, name: str) -> None:
     try:
         function = get_object(target)
     except (InstantiationException, ImportError, AttributeError, ValueError) as error:
+        reason = " ".join(str(error).split())
         raise InputError(
-            f"{name}._target_={target}: there is nothing of this name ({error}); "
-            "a module in the working directory is found with trust=[<its name>]"
+            f"{name}._target_={target}: there is nothing of this name ({reason}); for a module in this folder "
+            f"add trust=[{target.partition('.')[0]}]"
         ) from None
     _check_settings(node, HANDED_ON.get(function, (function,)), name)
 

@@ -81,7 +81,7 @@ def test_two_processes_are_resumed_to_the_same_weights(data, two_processes, tmp_
     while any(str(tmp_path / "run") in command for command in running()):
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    sognet("train", f"resume={tmp_path}/run", "+callbacks.at.call=-1")
+    sognet("train", f"resume={tmp_path}/run", "+callbacks.at.call=-1", "trust=[interruptions]")
     assert_same(two_processes, tmp_path / "run", rtol=1e-7, atol=1e-9)
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -100,6 +101,17 @@ def test_code_compiles(document):
             compile(text, name(document), "exec")
         elif language == "yaml":
             yaml.safe_load(text)
+
+
+def test_the_layer_runs_alone_as_documented():
+    names = {}
+    for language, _, text in BLOCK.findall((ROOT / "docs" / "long_range.md").read_text()):
+        if language == "python":
+            first, again = text.split("plan = ")
+            exec(first, names)
+            expected = names["energies"]
+            exec(f"plan = {again}", names)
+    torch.testing.assert_close(names["energies"], expected)
 
 
 @pytest.mark.parametrize("document", [d for d in DOCUMENTS if d.parent.parent.name == "experiments"], ids=name)

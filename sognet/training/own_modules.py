@@ -8,14 +8,23 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from sognet.data.datasets.named import data_set
 from sognet.errors import InputError
-from sognet.trust import resolve
+from sognet.trust import is_trusted, resolve
 
 NODES = {"dataset": (), "model.short_range": ("species", "cutoff"), "model.long_range": ()}
 """Where the configuration names what may be of the user's own, and the settings that it takes over from the option that
 it replaces.
 """
 
-LIBRARIES = ("lightning", "torch.optim")
+LIBRARIES = (
+    "lightning.Trainer",
+    *(
+        f"lightning.pytorch.{part}"
+        for part in ("callbacks", "loggers", "plugins", "profilers", "strategies", "trainer")
+    ),
+    "lightning.fabric.plugins",
+    "torch.optim",
+    "pytorch_optimizer",
+)
 """Whose classes, beside what is trusted, the configuration of a run may name."""
 
 
@@ -59,11 +68,10 @@ def check_saved_targets(config: DictConfig, trust: Iterable[str]) -> None:
     a stranger's.
     """
     for target in _targets(config):
-        if target.startswith(tuple(f"{library}." for library in LIBRARIES)):
-            trusted: Sequence[str] = (*trust, *LIBRARIES)
-            if not inspect.isclass(resolve(target, trusted)):
-                raise InputError(f"{target}: the configuration of a run names classes of {target.split('.')[0]} only")
-        else:
+        library = is_trusted(target, LIBRARIES) and not is_trusted(target, trust)
+        if library and not inspect.isclass(resolve(target, (*trust, *LIBRARIES))):
+            raise InputError(f"{target}: the configuration of a run names classes of {target.split('.')[0]} only")
+        if not library:
             resolve(target, trust)
 
 

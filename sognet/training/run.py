@@ -42,7 +42,7 @@ from sognet.training.loggers.wandb_run import WandbRun
 from sognet.training.loss import PotentialLoss
 from sognet.training.own_modules import with_own_targets
 from sognet.training.resume import resumed_configuration, save_configuration
-from sognet.training.run_folder import claimed, command_line, finished_error, is_started_member
+from sognet.training.run_folder import claimed, command_line, finished_error, is_started_member, unclaimed_where_refused
 from sognet.trust import search_working_directory, trusted_names
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,8 @@ def run(config: DictConfig) -> float | None:
         config.logger.wandb.name = differs if 0 < len(differs) <= LONGEST_NAME else folder.name[:LONGEST_NAME]
     if global_rank() == 0:
         save_configuration(config, folder / "config.yaml")
-    return train(config)
+    with unclaimed_where_refused(folder):
+        return train(config)
 
 
 def train(config: DictConfig) -> float | None:

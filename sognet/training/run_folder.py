@@ -1,6 +1,9 @@
 """The folder of a run: made for one run alone, and recognised where a sweep goes on."""
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,10 @@ from omegaconf import OmegaConf
 
 from sognet.errors import InputError
 from sognet.training.callbacks.preemption import requeued
-from sognet.training.distributed.processes import started_externally
+from sognet.training.distributed.processes import global_rank, started_externally
+
+CONFIGURATION, JOB_LOG = "config.yaml", "train.log"
+"""What the folder of a run has before it begins."""
 
 
 def claimed(folder: Path) -> Path:
@@ -31,6 +37,18 @@ def claimed(folder: Path) -> Path:
             folder = wanted.with_name(f"{wanted.name}_{number}")
         else:
             return folder
+
+
+@contextmanager
+def unclaimed_where_refused(folder: Path) -> Iterator[None]:
+    """Take the folder of a new run away again where the input is refused before anything else is in it."""
+    try:
+        yield
+    except InputError:
+        files = [file for file in folder.rglob("*") if file.is_file() and file.name not in (CONFIGURATION, JOB_LOG)]
+        if global_rank() == 0 and not files:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _named_by_time(folder: Path) -> bool:

@@ -19,6 +19,13 @@ MODEL = [
 OWN_SET = ["dataset._target_=mine_here.own_set", "dataset.path=mine.xyz"]
 
 
+UNKEPT = """
+class Unkept(Radial):
+    def __init__(self, species, cutoff, depth=2):
+        super().__init__(species, cutoff)
+"""
+
+
 def summary(folder: Path) -> dict:
     return json.loads((folder / "summary.json").read_text())
 
@@ -26,7 +33,7 @@ def summary(folder: Path) -> dict:
 @pytest.fixture(scope="module")
 def work(data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("work")
-    (folder / "mine_here.py").write_text((Path(__file__).parents[1] / "own_models.py").read_text())
+    (folder / "mine_here.py").write_text((Path(__file__).parents[1] / "own_models.py").read_text() + UNKEPT)
     (folder / "mine.xyz").write_bytes(data.read_bytes())
     return folder
 
@@ -42,6 +49,15 @@ def test_without_trust_nothing_begins(work):
     assert "add trust=[mine_here] to the command" in said
     assert "Traceback" not in said
     assert not (work / "no").exists()
+
+
+def test_what_could_not_be_loaded_again_is_refused_and_leaves_its_folder_free(work):
+    settings = [*OWN_SET, TRUST, "trainer=cpu", "trainer.max_epochs=1", "logger=csv", f"hydra.run.dir={work}/free"]
+    said = sognet("train", "model.short_range._target_=mine_here.Unkept", *settings, cwd=work, fails=True)
+    assert "add self.depth = depth" in said
+    assert "Traceback" not in said
+    assert not (work / "free").exists()
+    sognet("train", "model.short_range._target_=mine_here.Radial", *settings, cwd=work)
 
 
 def test_a_run_is_evaluated_and_predicts(work, run):

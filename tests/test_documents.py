@@ -128,7 +128,9 @@ def test_the_documentation_builds_without_warnings(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert "FourierConvolution" in (tmp_path / "api" / "long_range" / "index.html").read_text()
+    page = (tmp_path / "api" / "long_range" / "index.html").read_text()
+    assert "<p>Returns: (B,) energies in eV.</p>" in page
+    assert re.search(r"<p>\(N, 3\), Å\.</p>", page)
 
 
 def test_every_page_has_a_place_in_the_navigation():

@@ -1,7 +1,7 @@
 """A model from its configuration and the statistics of the training split."""
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -18,6 +18,9 @@ from sognet.model.sognet import SOGNet
 from sognet.trust import resolve
 
 STRUCTURES_AT_ONCE = 16
+
+WHERE_TAKEN = ("species", "cutoff")
+"""Settings of every short-range model, passed on to those that take them."""
 
 
 def build_model(
@@ -42,7 +45,13 @@ def build_model(
     settings: dict[str, Any] = {}
     if config["energy_scale"] is None:
         settings["energy_scale"] = found.force_rms
-    short_range = instantiate(_short_range_settings(config["short_range"], found, trust), _convert_="all")
+    wanted = config["short_range"]
+    passed = _short_range_settings(wanted, found, trust)
+    short_range = instantiate(passed, _convert_="all")
+    for name in WHERE_TAKEN:
+        own, given = getattr(short_range, name), wanted.get(name)
+        if name not in passed and given is not None and given != own:
+            raise InputError(f"the short-range model has a {name} of its own; set model.short_range.{name}={own}")
     if unknown := sorted(set(found.species) - set(short_range.species)):
         raise InputError(
             f"the training structures have {', '.join(unknown)}; the short-range model knows "
@@ -86,14 +95,21 @@ def what_is_left(model: SOGNet, structures: Iterable[Structure], of_long_range: 
             yield replace(structure, energy=structure.energy - energy)
 
 
+def takes(target: Callable[..., Any], argument: str) -> bool:
+    """Whether a class or function has an argument of this name."""
+    parameters = inspect.signature(target).parameters
+    return argument in parameters or any(p.kind == p.VAR_KEYWORD for p in parameters.values())
+
+
 def _short_range_settings(config: Mapping[str, Any], found: Statistics, trust: Iterable[str]) -> dict[str, Any]:
-    """Settings of the short-range model, with what the training split decides where it takes it."""
-    parameters = inspect.signature(resolve(config["_target_"], trust, "model.short_range._target_")).parameters
+    """Settings of the short-range model, with what the training split decides."""
+    target = resolve(config["_target_"], trust, "model.short_range._target_")
     settings = dict(config)
-    if settings.pop("species", None) is not None:
-        settings["species"] = config["species"]
-    elif "species" in parameters or any(p.kind == p.VAR_KEYWORD for p in parameters.values()):
+    if settings.get("species") is None:
         settings["species"] = found.species
+    for name in WHERE_TAKEN:
+        if not takes(target, name):
+            settings.pop(name, None)
     if config.get("n_neighbors", 0.0) is None:
         if found.average_neighbors is None:
             raise InputError(

@@ -20,6 +20,7 @@ from sognet.data import Stage
 from sognet.errors import InputError
 from sognet.long_range import FourierConvolution, SumOfGaussians, log_spaced_convolution, power_law_convolution
 from sognet.model import SOGNet
+from sognet.model.build import WHERE_TAKEN
 from sognet.renamed_settings import refuse_renamed_in
 from sognet.training.own_modules import check_own_targets, with_own_targets
 from sognet.trust import search_working_directory, trusted_names
@@ -51,8 +52,7 @@ GROUPS = (
 )
 """Groups of conf/train.yaml that have a place of their own in the configuration."""
 
-SPECIES = "model.short_range.species"
-"""Passed on where it is taken."""
+PASSED_WHERE_TAKEN = tuple(f"model.short_range.{name}" for name in WHERE_TAKEN)
 
 IN_WORDS = {"model.reference_energies": ("isolated",)}
 """Values that stand for others which the run puts in their place."""
@@ -201,7 +201,7 @@ def _check_settings(node: DictConfig, functions: Sequence[Callable], name: str) 
     takes_any = any(p.kind == inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     for key in node:
         dotted = f"{name}.{key}" if name else str(key)
-        if str(key).startswith("_") or (dotted == SPECIES and node[key] is None):
+        if str(key).startswith("_") or (dotted in PASSED_WHERE_TAKEN and key not in parameters):
             continue
         if key not in parameters and not takes_any:
             close = difflib.get_close_matches(str(key), parameters, n=1)

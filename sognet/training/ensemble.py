@@ -27,6 +27,7 @@ from sognet.data.datasets.named import read_splits
 from sognet.data.splits import fill_fractions
 from sognet.errors import InputError
 from sognet.model import load_committee
+from sognet.model.build import takes
 from sognet.renamed_settings import up_to_date
 from sognet.training.build import reported_splits
 from sognet.training.callbacks.preemption import requeued
@@ -35,7 +36,7 @@ from sognet.training.distributed.processes import global_rank
 from sognet.training.own_modules import check_saved_targets, with_own_targets
 from sognet.training.resume import overridden, resumed_configuration, save_configuration
 from sognet.training.run import run, train
-from sognet.trust import trusted_names
+from sognet.trust import resolve, trusted_names
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,8 @@ def new_ensemble(config: DictConfig) -> DictConfig:
     config.folder = str(Path(config.folder).absolute())
     if global_rank() == 0 and (Path(config.folder) / "config.yaml").is_file():
         raise InputError(f"{config.folder} already holds a run; choose another hydra.run.dir")
-    if config.model.short_range.get("species") is None:
+    target = resolve(config.model.short_range._target_, trusted_names(config.trust))
+    if config.model.short_range.get("species") is None and takes(target, "species"):
         fill_fractions(config.dataset)
         splits = read_splits(config.dataset, trusted_names(config.trust))
         known = {s for part in (splits.train, splits.val) if part for s in statistics(part).species}

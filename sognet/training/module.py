@@ -91,7 +91,8 @@ class PotentialModule(lightning.LightningModule):
         return weighted
 
     def on_fit_start(self) -> None:
-        """Start the clock."""
+        """Start the clock; refuse a model that a checkpoint could not describe."""
+        model_entry(self.model)
         self.started = time.perf_counter() - self.seconds
 
     def on_train_epoch_end(self) -> None:

@@ -134,6 +134,18 @@ def test_elements_that_the_short_range_model_does_not_know_are_named():
         build_model(config(short_range=known), FOUND, [], trust=["own_models"])
 
 
+class Fixed(Radial):
+    def __init__(self, width=4):
+        super().__init__(["H", "Cl", "Na"], 5.0, width)
+
+
+def test_species_and_cutoff_of_a_model_may_be_its_own():
+    fixed = {"_target_": f"{__name__}.Fixed", "species": None, "cutoff": 5.0, "width": 3}
+    assert build_model(config(short_range=fixed), FOUND, trust=[__name__]).species == ["H", "Cl", "Na"]
+    with pytest.raises(InputError, match=r"set model.short_range.cutoff=5.0"):
+        build_model(config(short_range=fixed | {"cutoff": 4.0}), FOUND, trust=[__name__])
+
+
 @pytest.mark.parametrize("kind", SHORT_RANGE)
 @pytest.mark.parametrize("long_range", [None, Yukawa])
 def test_a_checkpoint_is_loaded_where_its_modules_are_trusted(tmp_path, kind, long_range):

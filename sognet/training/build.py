@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from sognet.data import Splits, Stage, StructureDataModule, cached_statistics
 from sognet.data.split_contents import contents
@@ -66,8 +66,14 @@ def build_module(config: DictConfig, model: SOGNet, loss: PotentialLoss) -> Pote
     check_regularization(loss, model)
     if str(config.trainer.precision).startswith("64"):
         model.double()  # Lightning does it after it has loaded a checkpoint, which would round the weights
-    scheduler = instantiate(config.scheduler) if config.scheduler else None
-    return instantiate(config.module)(model, loss, instantiate(config.optimizer), scheduler)
+    scheduler, interval = None, "epoch"
+    if config.scheduler:
+        interval = config.scheduler.get("interval", "epoch")
+        scheduler = instantiate(
+            OmegaConf.masked_copy(config.scheduler, [k for k in config.scheduler if k != "interval"])
+        )
+    optimizer = instantiate(config.optimizer)
+    return instantiate(config.module)(model, loss, optimizer, scheduler, scheduler_interval=interval)
 
 
 def build_datamodule(config: DictConfig, splits: Splits, cutoff: float) -> StructureDataModule:

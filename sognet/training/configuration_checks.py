@@ -54,6 +54,14 @@ GROUPS = (
 
 PASSED_WHERE_TAKEN = tuple(f"model.short_range.{name}" for name in WHERE_TAKEN)
 
+
+def of_a_schedule(interval: Literal["epoch", "step"]) -> None:
+    """Settings of the group `scheduler` that do not go to the schedule."""
+
+
+BESIDE: dict[str, tuple[Callable, ...]] = {"scheduler": (of_a_schedule,)}
+"""Functions whose settings a group has as well."""
+
 IN_WORDS = {"model.reference_energies": ("isolated",)}
 """Values that stand for others which the run puts in their place."""
 
@@ -188,7 +196,7 @@ def _check_targets(node: DictConfig, name: str) -> None:
             f"{name}._target_={target}: there is nothing of this name ({reason}); for a module in this folder "
             f"add trust=[{target.partition('.')[0]}]"
         ) from None
-    _check_settings(node, HANDED_ON.get(function, (function,)), name)
+    _check_settings(node, (*HANDED_ON.get(function, (function,)), *BESIDE.get(name, ())), name)
 
 
 def _check_settings(node: DictConfig, functions: Sequence[Callable], name: str) -> None:

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler
 from torch_geometric.data import Data
 
 from sognet.errors import InputError
 from sognet.model import SOGNet, regularization
 from sognet.model.checkpoint import model_entry
+from sognet.training.learning_rates import add_warm_up, schedules, warm_up_factor
 from sognet.training.loss import PotentialLoss
 from sognet.training.metrics import PotentialErrors
 
@@ -27,8 +28,9 @@ class PotentialModule(lightning.LightningModule):
     model : the potential.
     loss : weights of the targets, in validation and after any stages of its own.
     optimizer : parameters -> optimizer.
-    scheduler : optimizer -> learning-rate schedule, stepped every epoch (ReduceLROnPlateau: every validation); None for
-        a constant rate.
+    scheduler : optimizer -> learning-rate schedule; None for a constant rate. Lengths that its arguments leave None are
+        those of the training.
+    scheduler_interval : "epoch" or "step": when the schedule goes on (ReduceLROnPlateau: every validation).
     kernel_lr_factor : learning rate of the long-range kernel's weights and bandwidths over that of the rest.
     latent_lr_factor : learning rate of the latent-variable network over that of the rest. The long-range energy is of
         second order in latents that start near zero, so that they learn late, from what the short-range part leaves.
@@ -49,6 +51,7 @@ class PotentialModule(lightning.LightningModule):
         kernel_weight_decay: float = 0.0,
         warmup_steps: int = 0,
         latent_lr_factor: float = 1.0,
+        scheduler_interval: str = "epoch",
     ) -> None:
         super().__init__()
         self.model = model
@@ -60,6 +63,7 @@ class PotentialModule(lightning.LightningModule):
         self.latent_lr_factor = latent_lr_factor
         self.kernel_weight_decay = kernel_weight_decay
         self.warmup_steps = warmup_steps
+        self.scheduler_interval = scheduler_interval
         self.errors = PotentialErrors()
         self.logged_batch = -1
         self.started = self.seconds = 0.0
@@ -115,6 +119,8 @@ class PotentialModule(lightning.LightningModule):
         for group in self.optimizers().param_groups if self.kernel_weight_decay > 0 else ():
             if group.get("part") == "kernel":
                 rate = group["lr"] / group.get("initial_lr", group["lr"])
+                if self.warmup_steps > 1:
+                    rate /= warm_up_factor(self.trainer.global_step, self.warmup_steps)
                 group["weight_decay"] = self.kernel_weight_decay * max(0.0, 2 * rate - 1)
 
     def validation_step(self, batch: Data, batch_idx: int) -> dict[str, Tensor]:
@@ -133,8 +139,8 @@ class PotentialModule(lightning.LightningModule):
         if "force_rmse" in errors:
             self.log("val F", errors["force_rmse"], prog_bar=True, logger=False)
 
-    def configure_optimizers(self) -> dict[str, Any]:
-        """Optimizer with learning rates of their own for the kernel and the latents where asked, and the schedule."""
+    def configure_optimizers(self) -> Any:
+        """Optimizer with learning rates of their own for the kernel and the latents where asked, and the schedules."""
         groups = self._parameter_groups()
         try:
             optimizer = self.make_optimizer(groups)
@@ -149,23 +155,10 @@ class PotentialModule(lightning.LightningModule):
                 group["weight_decay"] = self.kernel_weight_decay
             elif group.get("part") == "latents":
                 group["lr"] *= self.latent_lr_factor
-        if self.make_scheduler is None:
+        if self.make_scheduler is None and self.warmup_steps < 2:
             return {"optimizer": optimizer}
-        schedule: dict[str, Any] = {"scheduler": self.make_scheduler(optimizer), "interval": "epoch"}
-        if isinstance(schedule["scheduler"], ReduceLROnPlateau):
-            validated = bool(self.trainer.datamodule.splits.val)
-            schedule["monitor"] = "val/loss" if validated else "train/loss"
-            schedule["frequency"] = self.trainer.check_val_every_n_epoch if validated else 1
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
-
-    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Optimizer, optimizer_closure: Any = None) -> None:
-        """Step, with lower learning rates while warming up; the schedule gets its own rates back."""
-        scheduled = [group["lr"] for group in optimizer.param_groups]
-        for group in optimizer.param_groups:
-            group["lr"] *= min(1.0, (self.trainer.global_step + 1) / max(1, self.warmup_steps))
-        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        for group, rate in zip(optimizer.param_groups, scheduled, strict=True):
-            group["lr"] = rate
+        found = schedules(optimizer, self.make_scheduler, self.scheduler_interval, self.warmup_steps, self.trainer)
+        return [optimizer], found
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the description from which load_model rebuilds the model, and the time that training has taken."""
@@ -175,6 +168,8 @@ class PotentialModule(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the time that training has taken."""
         self.seconds = self.earlier_seconds = checkpoint["seconds"]
+        if self.warmup_steps > 1 and len(checkpoint["lr_schedulers"]) == int(self.make_scheduler is not None):
+            add_warm_up(checkpoint, self.warmup_steps)
 
     def _parameter_groups(self) -> list[Parameter] | list[dict[str, Any]]:
         trained = [p for p in self.model.parameters() if p.requires_grad]

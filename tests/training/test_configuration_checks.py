@@ -35,6 +35,7 @@ def checked(*overrides: str) -> None:
         (["seed=lucky"], r"seed=lucky: .*integer"),
         (["module.kernel_lr_factor=more"], r"module.kernel_lr_factor=more: .*number"),
         (["module.latent_lr_factor=more"], r"module.latent_lr_factor=more: .*number"),
+        (["scheduler.interval=hour"], "scheduler.interval=hour: .*'epoch' or 'step'"),
         (["tags=mine"], "tags=mine: .*list"),
         (["test=perhaps"], "test=perhaps: .*boolean"),
         (["+warmup=3"], "no warmup; there are name"),

@@ -200,7 +200,7 @@ def test_lbfgs_goes_on_in_double_precision_where_single_stalls(graphs, tmp_path)
     assert module.optimizers().last_loss < Stall.loss
 
 
-def fit(module, graphs, callbacks, **settings):
+def fit(module, graphs, callbacks, batch_size=4, ckpt_path=None, **settings):
     settings = {"max_epochs": 3} | settings
     trainer = lightning.Trainer(
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
@@ -208,7 +208,9 @@ def fit(module, graphs, callbacks, **settings):
         callbacks=callbacks, **settings,
     )  # fmt: skip
     splits = Splits("test", train=graphs.structures, val=graphs.structures)
-    trainer.fit(module, datamodule=StructureDataModule(splits, 4.0, batch_size=4))
+    data = StructureDataModule(splits, 4.0, batch_size=batch_size)
+    trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=False if ckpt_path else None)
+    return trainer
 
 
 class Stall(lightning.Callback):
@@ -255,6 +257,56 @@ def test_the_learning_rate_warms_up_and_then_follows_its_schedule(graphs):
     fit(module, graphs, [], max_epochs=6)  # one step per epoch
     cosine = [0.05 * (1 + np.cos(np.pi * n / 8)) for n in range(6)]
     assert seen == pytest.approx([c * min(1, (n + 1) / 4) for n, c in enumerate(cosine)])
+
+
+@pytest.mark.parametrize(
+    ("interval", "budget", "length"),
+    [
+        ("epoch", {"max_epochs": 3}, 6),
+        ("step", {"max_epochs": 3}, 6),
+        ("epoch", {"max_epochs": -1, "max_steps": 6}, 6),
+        ("step", {"max_epochs": -1, "max_steps": 5}, 5),
+        ("step", {"max_epochs": 100, "max_steps": 5}, 5),
+    ],
+)
+def test_a_schedule_spans_the_training(graphs, interval, budget, length):
+    """Two steps per epoch; the cosine is that of the epochs or of the steps."""
+    seen = []
+    schedule = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=None)
+    optimizer = partial(rates_of_steps(AdamW, seen), lr=0.1)
+    module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), optimizer, schedule, scheduler_interval=interval)
+    fit(module, graphs, [], batch_size=2, **budget)
+    steps = [n if interval == "step" else 2 * (n // 2) for n in range(length)]
+    assert seen == pytest.approx([0.05 * (1 + np.cos(np.pi * n / length)) for n in steps])
+
+
+def test_a_schedule_over_an_unknown_time_is_refused(graphs):
+    schedule = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=None)
+    module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), partial(AdamW, lr=0.1), schedule)
+    with pytest.raises(InputError, match=r"set trainer\.max_epochs or trainer\.max_steps"):
+        fit(module, graphs, [], max_epochs=-1, max_time="00:00:01:00")
+
+
+@pytest.mark.parametrize("stop", [2, 5])
+def test_runs_that_kept_the_warm_up_out_of_the_optimizer_go_on_at_the_right_rates(graphs, tmp_path, stop):
+    """Their checkpoints hold the rates of the schedule, and the state of no warm-up."""
+    schedule = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=8)
+
+    def trained(**settings):
+        seen = []
+        optimizer = partial(rates_of_steps(AdamW, seen), lr=0.1)
+        module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), optimizer, schedule, warmup_steps=4)
+        return seen, fit(module, graphs, [], **settings)
+
+    whole, _ = trained(max_epochs=6)
+    before, trainer = trained(max_epochs=stop)
+    checkpoint = trainer._checkpoint_connector.dump_checkpoint()
+    checkpoint["lr_schedulers"].pop()
+    for group in checkpoint["optimizer_states"][0]["param_groups"]:
+        group["lr"] /= min(1.0, (stop + 1) / 4)
+    torch.save(checkpoint, tmp_path / "old.ckpt")
+    after, _ = trained(max_epochs=6, ckpt_path=tmp_path / "old.ckpt")
+    assert before + after == pytest.approx(whole)
 
 
 @pytest.mark.parametrize("every", [1, 2])

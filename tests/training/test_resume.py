@@ -60,6 +60,7 @@ def test_a_run_killed_ten_times_ends_with_the_same_weights(data, whole, tmp_path
         (23, AVERAGED),
         (41, AVERAGED),
         (50, ["optimizer=soap", "optimizer.precondition_frequency=3", "trainer.max_epochs=4", *BATCHES_OF_TWO]),
+        (50, ["scheduler.interval=step", "module.warmup_steps=20", "trainer.max_epochs=4", "batch.batch_size=2"]),
         (21, ["trainer.accumulate_grad_batches=3", "trainer.max_epochs=4", *BATCHES_OF_TWO]),
     ],
 )

@@ -1,0 +1,86 @@
+"""Learning rates over a training: a schedule by epochs or by training steps, after a linear warm-up."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import lightning
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau
+
+from sognet.errors import InputError
+
+LENGTHS = ("T_max", "total_iters", "total_steps")
+"""Arguments of schedules that stand for the whole training where they are None."""
+
+INTERVALS = ("epoch", "step")
+
+
+def schedules(
+    optimizer: Optimizer,
+    make_scheduler: Callable[..., LRScheduler] | None,
+    interval: str,
+    warmup_steps: int,
+    trainer: lightning.Trainer,
+) -> list[dict[str, Any]]:
+    """What Lightning calls lr_scheduler configurations: the schedule, if there is one, then the warm-up.
+
+    Both multiply the rates, so each may have an interval of its own.
+
+    Raises
+    ------
+    InputError : an interval that does not exist, or a schedule over a whole training whose length is not known.
+    """
+    if interval not in INTERVALS:
+        raise InputError(f"scheduler.interval must be epoch or step, got {interval!r}")
+    found: list[dict[str, Any]] = []
+    if make_scheduler is not None:
+        given = getattr(make_scheduler, "keywords", {})
+        open_ = [name for name in LENGTHS if name in given and given[name] is None]
+        lengths = dict.fromkeys(open_, training_length(trainer, interval)) if open_ else {}
+        found.append({"scheduler": make_scheduler(optimizer, **lengths), "interval": interval})
+        if isinstance(found[0]["scheduler"], ReduceLROnPlateau):
+            validated = bool(trainer.datamodule.splits.val)
+            every = trainer.check_val_every_n_epoch if validated else 1
+            found[0] |= {"monitor": "val/loss" if validated else "train/loss", "interval": "epoch", "frequency": every}
+    if warmup_steps > 1:
+        warm_up = LinearLR(optimizer, warm_up_factor(0, warmup_steps), total_iters=warmup_steps - 1)
+        found.append({"scheduler": warm_up, "interval": "step"})
+    return found
+
+
+def training_length(trainer: lightning.Trainer, interval: str) -> int:
+    """Epochs or training steps of a training.
+
+    Lightning's estimated_stepping_batches would set up the loader before a resumed run knows its place in the epoch.
+
+    Raises
+    ------
+    InputError : neither is bounded.
+    """
+    epochs = trainer.max_epochs if trainer.max_epochs > 0 else math.inf
+    if interval == "epoch" and trainer.max_steps < 0 and math.isfinite(epochs):
+        return trainer.max_epochs
+    batches, limit = len(trainer.datamodule.train_dataloader()), trainer.limit_train_batches
+    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    per_epoch = math.ceil(batches / trainer.accumulate_grad_batches)
+    steps = min(epochs * per_epoch, trainer.max_steps if trainer.max_steps > 0 else math.inf)
+    if not math.isfinite(steps):
+        raise InputError(
+            "the schedule of the learning rate spans the whole training, whose length is not known; set "
+            "trainer.max_epochs or trainer.max_steps, or scheduler=plateau or scheduler=none"
+        )
+    return int(steps) if interval == "step" else math.ceil(steps / per_epoch)
+
+
+def warm_up_factor(step: int, warmup_steps: int) -> float:
+    """Learning rate of a training step, counted from 0, over that of the schedule."""
+    return min(1.0, (step + 1) / max(1, warmup_steps))
+
+
+def add_warm_up(checkpoint: dict[str, Any], warmup_steps: int) -> None:
+    """Give the checkpoint of a version that kept the warm-up out of the optimizer what LinearLR would have left."""
+    step = checkpoint["global_step"]
+    checkpoint["lr_schedulers"].append({"last_epoch": step, "_step_count": step + 1})
+    for group in checkpoint["optimizer_states"][0]["param_groups"]:
+        group["lr"] *= warm_up_factor(step, warmup_steps)

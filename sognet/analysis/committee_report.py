@@ -36,6 +36,7 @@ def committee_prediction(members: Sequence[Prediction]) -> Prediction:
         stress=stress,
         energy_uncertainty=float(energy_uncertainty(np.array([p.energy for p in members]))),
         forces_uncertainty=None if forces is None else forces_uncertainty(forces),
+        further={name: np.mean([p.further[name] for p in members], axis=0) for name in first.further},
     )
 
 

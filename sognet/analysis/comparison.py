@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sognet.analysis.tables import ERRORS, cell, column_title, write_table
+from sognet.analysis.tables import cell, column_title, write_table
+from sognet.targets import error_titles
 
 SPLITS = ("train", "val", "test", "all")
 
@@ -15,14 +16,15 @@ SPLITS = ("train", "val", "test", "all")
 def comparison(summaries: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows `checkpoint`, `<split>/<error>`, from the summaries of models by name."""
     return [
-        {"checkpoint": name} | {f"{s}/{e}": summary[s][e] for s in SPLITS for e in ERRORS if e in summary.get(s, {})}
+        {"checkpoint": name}
+        | {f"{s}/{e}": summary[s][e] for s in SPLITS for e in error_titles() if e in summary.get(s, {})}
         for name, summary in summaries.items()
     ]
 
 
 def write_comparison(summaries: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
     """Write `comparison.md`, `comparison.csv` and `comparison.json`."""
-    columns = ["checkpoint", *(f"{split}/{error}" for split in SPLITS for error in ERRORS)]
+    columns = ["checkpoint", *(f"{split}/{error}" for split in SPLITS for error in error_titles())]
     write_table(comparison(summaries), columns, folder / "comparison")
 
 
@@ -31,7 +33,7 @@ def print_comparison(summaries: Mapping[str, Mapping[str, Any]], title: str, con
     rows = comparison(summaries)
     present = [s for s in SPLITS if any(name.startswith(f"{s}/") for row in rows for name in row)]
     shown = [s for s in present if s != "all"] or present
-    errors = [e for e in ERRORS if e.endswith("rmse") and any(f"{s}/{e}" in row for s in shown for row in rows)]
+    errors = [e for e in error_titles() if e.endswith("rmse") and any(f"{s}/{e}" in row for s in shown for row in rows)]
     table = Table(title=title, title_justify="left")
     table.add_column("checkpoint", overflow="fold")
     for error in errors:

@@ -8,17 +8,13 @@ import numpy as np
 from ase.data import chemical_symbols
 from ase.formula import Formula
 
-from sognet.analysis.predictions import Prediction, errors
+from sognet.analysis.predictions import Prediction, errors, labelled, target_error
 from sognet.analysis.tables import write_table
 from sognet.data import Structure
+from sognet.targets import TARGETS, error_figures, error_titles
 
 CONFIGURATION_TYPE = "config_type"
 """Key under which files say what kind of structure a frame is."""
-
-COLUMNS = (
-    *("split", "group", "n_structures", "n_atoms"),
-    *("energy_rmse", "energy_mae", "force_rmse", "force_mae", "stress_rmse", "stress_mae"),
-)
 
 
 def breakdown(by_split: Mapping[str, Sequence[Prediction]]) -> list[dict[str, Any]]:
@@ -38,7 +34,8 @@ def breakdown(by_split: Mapping[str, Sequence[Prediction]]) -> list[dict[str, An
 
 def write_breakdown(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
     """Write `errors.csv`, `errors.md` and `errors.json`."""
-    write_table(rows, COLUMNS, folder / "errors")
+    counts = ["n_structures", "n_atoms", *(f"n_{target.label}" for target in TARGETS.values())]
+    write_table(rows, ["split", "group", *counts, *error_titles()], folder / "errors")
 
 
 def configuration_type(structure: Structure) -> str:
@@ -67,21 +64,16 @@ def _by_group(members: Sequence[Prediction], name: str, group_of: Callable[[Stru
 
 
 def _by_element(members: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """Force errors of the atoms of each element."""
-    with_forces = [p for p in members if p.structure.forces is not None and p.forces is not None]
-    if not with_forces:
-        return []
-    numbers = np.concatenate([p.structure.numbers for p in with_forces])
-    difference = 1000.0 * np.concatenate([p.forces - p.structure.forces for p in with_forces])
-    rows = []
-    for z in np.unique(numbers):
-        of_element = difference[numbers == z]
-        rows.append(
-            {
-                "group": chemical_symbols[z],
-                "n_atoms": len(of_element),
-                "force_rmse": float(np.sqrt(np.square(of_element).mean())),
-                "force_mae": float(np.abs(of_element).mean()),
-            }
-        )
-    return rows
+    """Errors of the targets that each atom has, of the atoms of each element."""
+    rows: dict[int, dict[str, Any]] = {}
+    for target in TARGETS.values():
+        known = labelled(target, members) if target.per_atom else []
+        if not known:
+            continue
+        numbers = np.concatenate([p.structure.numbers for p in known])
+        found = np.concatenate([target_error(target, p) for p in known])
+        for z in np.unique(numbers).tolist():
+            of_element = found[numbers == z]
+            row = rows.setdefault(z, {"group": chemical_symbols[z], "n_atoms": len(of_element)})
+            row |= error_figures(target, of_element)
+    return [rows[z] for z in sorted(rows)]

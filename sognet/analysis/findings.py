@@ -7,8 +7,7 @@ from rich.console import Console
 
 from sognet.analysis.long_range_share import error_rise
 from sognet.analysis.numbers import readable
-
-UNITS = {"force": "meV/Å", "energy": "meV/atom"}
+from sognet.targets import TARGETS, Target, further_targets
 
 MISFIT = 0.2
 """Relative deviation from the fitted power law from which on a kernel is none."""
@@ -32,7 +31,8 @@ def print_findings(summary: Mapping[str, Any], console: Console | None = None) -
 def sentences(summary: Mapping[str, Any]) -> Iterator[str]:
     """What the errors are, whether they were falling, and what the long-range layer does."""
     split = reported_split(summary)
-    parts = [text for target in UNITS if (text := _error(summary, split, target))]
+    told = [TARGETS["forces"], TARGETS["energy"], TARGETS["stress"], *further_targets()]
+    parts = [text for target in told if (text := _error(summary, split, target))]
     if parts:
         yield f"{split}: {', '.join(parts)}"
     if learning := summary.get("learning"):
@@ -88,15 +88,14 @@ def _spread(summary: Mapping[str, Any], split: str) -> Mapping[str, float]:
     return summary.get("spread", {}).get(split, {})
 
 
-def _error(summary: Mapping[str, Any], split: str, target: str) -> str:
+def _error(summary: Mapping[str, Any], split: str, target: Target) -> str:
     """For instance `forces 33.0 of 812 meV/Å (R² 0.998)`."""
-    name = {"force": "forces"}.get(target, target)
-    if (rmse := summary[split].get(f"{target}_rmse")) is None:
+    if (rmse := summary[split].get(f"{target.label}_rmse")) is None:
         return ""
-    spread, r2 = (_spread(summary, split).get(f"{target}_{name}") for name in ("spread", "r2"))
+    spread, r2 = (_spread(summary, split).get(f"{target.label}_{name}") for name in ("spread", "r2"))
     if spread is None:
-        return f"{name} {readable(rmse)} {UNITS[target]}"
-    return f"{name} {readable(rmse)} of {readable(spread)} {UNITS[target]} (R² {_determination(r2)})"
+        return f"{target.name} {readable(rmse)} {target.unit}"
+    return f"{target.name} {readable(rmse)} of {readable(spread)} {target.unit} (R² {_determination(r2)})"
 
 
 def _determination(r2: float) -> str:
@@ -109,7 +108,7 @@ def _determination(r2: float) -> str:
 
 def _outlook(learning: Mapping[str, Any]) -> str:
     low, high = learning["tenfold"]
-    unit = UNITS[learning["target"].removesuffix("_rmse")]
+    unit = next(t.unit for t in TARGETS.values() if f"{t.label}_rmse" == learning["target"])
     now = f"validation error {readable(learning['end'])} {unit}"
     if not learning["falling"]:
         return f"{now}: it did not fall in the middle of the run, so that more time alone is unlikely to help"

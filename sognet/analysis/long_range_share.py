@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
-from sognet.data.graph import build_graph
+from sognet.data.graph import build_batch
 from sognet.data.structure import Structure
 from sognet.long_range import SumOfGaussians
 from sognet.long_range.decay import fitted_decay, initial_kernel, kernel_of
@@ -49,8 +49,7 @@ def force_shares(model: SOGNet, structures: Sequence[Structure]) -> dict[str, fl
     bandwidth to the power ±TILT, and what remains of the difference after the best common factor counts.
     """
     device = model.device
-    graphs = [build_graph(s, model.cutoff) for s in _sample(structures)]
-    batch = Batch.from_data_list(graphs).to(device)
+    batch = build_batch(_sample(structures), model.cutoff).to(device)
     forces = model(batch, stress=False)["forces"].detach().double()
     of_layer = long_range_forces(model, batch).double()
     found = {"force_rms": _rms(forces), "long_range_force_rms": _rms(of_layer)}

@@ -16,10 +16,11 @@ from sognet.analysis.long_range_share import decays, force_shares
 from sognet.analysis.numbers import readable
 from sognet.analysis.predictions import Prediction, predict_splits, split_errors, write_predictions
 from sognet.analysis.spread import spreads
-from sognet.analysis.tables import ERRORS, as_json
+from sognet.analysis.tables import as_json
 from sognet.data.splits import Splits
 from sognet.long_range.decay import kernel_of
 from sognet.model import SOGNet, diagnostics
+from sognet.targets import TARGETS, error_titles
 
 PACKAGES = ("sognet", "torch", "lightning", "finufft", "pytorch-finufft", "torch-geometric", "ase", "vesin")
 
@@ -94,15 +95,22 @@ def print_summary(summary: dict[str, Any], title: str, console: Console | None =
     console = console or Console()
     table = Table(title=title, title_justify="left")
     table.add_column("split")
-    columns = {"n_structures": "structures"} | {
-        name: title.replace(", ", "\n") for name, title in ERRORS.items() if name != "stress_mae"
-    }
+    columns = {"n_structures": "structures"}
+    columns |= {f"n_{target.label}": f"with\n{name}" for name, target in TARGETS.items()}
+    columns |= {name: title.replace(", ", "\n") for name, title in error_titles().items() if name != "stress_mae"}
     splits = [s for s in ("train", "val", "test", "all") if s in summary]
     shown = {key: name for key, name in columns.items() if any(key in summary[s] for s in splits)}
     for name in shown.values():
         table.add_column(name, justify="right")
     for split in splits:
-        table.add_row(split, *(readable(summary[split].get(key), 4) for key in shown))
+        table.add_row(split, *(_cell(summary[split], key) for key in shown))
     console.print(table)
     for name, path in summary["figures"].items():
         console.print(f"{name}: {path}", soft_wrap=True)
+
+
+def _cell(errors: dict[str, Any], key: str) -> str:
+    """Cell of the table; a split whose structures all have a target counts all of them."""
+    if key in errors or not key.startswith("n_"):
+        return readable(errors.get(key), 4)
+    return readable(errors["n_structures"], 4) if f"{key[2:]}_rmse" in errors else "0"

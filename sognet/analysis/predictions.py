@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from sognet.data.structure import Structure
 from sognet.errors import InputError
 from sognet.model import SOGNet
 from sognet.progress import tracked
+from sognet.targets import COMMON, TARGETS, Target, error_figures, further_targets
 
 REFERENCE = ("energy", "free_energy", "energies", "forces", "stress", "stresses")
 """Results of the reference calculation that would pass for predicted ones if they kept their names."""
@@ -39,6 +40,11 @@ class Prediction:
     stress: np.ndarray | None = None  # (3, 3)
     energy_uncertainty: float | None = None  # of a committee, see sognet.model.committee
     forces_uncertainty: np.ndarray | None = None  # (N,)
+    further: dict[str, np.ndarray] = field(default_factory=dict)  # of further targets, by name
+
+    def value(self, target: str) -> float | np.ndarray | None:
+        """Predicted value of a target by its name; None where it was not predicted."""
+        return getattr(self, target) if target in COMMON else self.further.get(target)
 
     @property
     def energy_of_atoms(self) -> float:
@@ -52,12 +58,14 @@ class Prediction:
         s = self.structure
         atoms = Atoms(numbers=s.numbers, positions=s.positions, cell=s.cell, pbc=s.pbc)
         for name, value in (s.info | s.arrays).items():
-            kept = f"reference_{name}" if name in REFERENCE else name
+            kept = f"reference_{name}" if name in (*REFERENCE, *TARGETS) else name
             if name in s.arrays and (column := _as_column(value)) is not None:
                 atoms.arrays[kept] = column
             elif name in s.info and _fits_into_a_comment(value):
                 atoms.info[kept] = value
+        further = {t.name: (t, self.value(t.name), s.value(t.name)) for t in further_targets()}
         references = {"energy": s.energy, "stress": s.stress}
+        references |= {name: reference for name, (t, _, reference) in further.items() if not t.per_atom}
         values = {
             "energy": self.energy,
             "energy_short_range": self.energy_short_range,
@@ -66,12 +74,16 @@ class Prediction:
             "energy_uncertainty": self.energy_uncertainty,
             "stress": self.stress if s.pbc.all() else None,
         } | {f"reference_{name}": value for name, value in references.items()}
+        values |= {name: value for name, (t, value, _) in further.items() if not t.per_atom}
         columns = {
             "forces": self.forces,
             "forces_uncertainty": self.forces_uncertainty,
             "latent": self.latent if self.latent.shape[1] else None,
             "reference_forces": s.forces,
         }
+        for name, (t, value, reference) in further.items():
+            if t.per_atom:
+                columns |= {name: value, f"reference_{name}": reference}
         atoms.info.update({name: value for name, value in values.items() if value is not None})
         atoms.arrays.update({name: value for name, value in columns.items() if value is not None})
         return atoms
@@ -139,6 +151,11 @@ def batch_predictions(
             latent=out["latent"][start:stop],
             forces=out["forces"][start:stop] if "forces" in out else None,
             stress=out["stress"][i] if "stress" in out else None,
+            further={
+                t.name: out[t.name][start:stop] if t.per_atom else out[t.name][i]
+                for t in further_targets()
+                if t.name in out
+            },
         )
 
 
@@ -162,25 +179,32 @@ def check_species(model: SOGNet, structures: Sequence[Structure]) -> None:
 
 
 def errors(predictions: Sequence[Prediction]) -> dict[str, float]:
-    """RMSE and MAE: energy in meV/atom, forces in meV/Å, stress in meV/Å³, of what has a reference; and counts."""
+    """RMSE and MAE of the targets by the definition of sognet.targets, of what has a reference: energy in meV/atom,
+    forces in meV/Å, stress in meV/Å³; and counts: `n_structures`, `n_atoms`, and of a target that some of the
+    structures lack, `n_<label>` that have it.
+    """
     result: dict[str, float] = {"n_structures": len(predictions), "n_atoms": sum(len(p.structure) for p in predictions)}
-    differences = {
-        "energy": [
-            (p.energy - p.structure.energy) / len(p.structure) for p in predictions if p.structure.energy is not None
-        ],
-        "force": [(p.forces - p.structure.forces).ravel() for p in predictions if p.structure.forces is not None],
-        "stress": [
-            (p.stress - p.structure.stress).ravel()
-            for p in predictions
-            if p.stress is not None and p.structure.stress is not None
-        ],
-    }
-    for target, values in differences.items():
-        if values:
-            difference = 1000.0 * np.hstack(values)
-            result[f"{target}_rmse"] = float(np.sqrt(np.square(difference).mean()))
-            result[f"{target}_mae"] = float(np.abs(difference).mean())
+    for target in TARGETS.values():
+        known = labelled(target, predictions)
+        if known:
+            result |= error_figures(target, np.concatenate([target_error(target, p).ravel() for p in known]))
+            if len(known) < len(predictions):
+                result[f"n_{target.label}"] = len(known)
     return result
+
+
+def labelled(target: Target, predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Those that have both a prediction and a reference value of a target."""
+    return [p for p in predictions if p.value(target.name) is not None and target.reference(p.structure) is not None]
+
+
+def target_error(target: Target, prediction: Prediction) -> np.ndarray:
+    """Errors (n, *shape) of the values of a structure, in the unit of the value, for energies per atom."""
+    predicted, reference = prediction.value(target.name), target.reference(prediction.structure)
+    difference = np.asarray(predicted, dtype=float) - np.asarray(reference, dtype=float)
+    if not target.per_atom:
+        difference = difference[None]
+    return target.normalized(difference, np.full(len(difference), len(prediction.structure)))
 
 
 def split_errors(by_split: Mapping[str, Sequence[Prediction]]) -> dict[str, dict[str, float]]:

@@ -8,16 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sognet.analysis.numbers import readable
-
-ERRORS = {
-    "energy_rmse": "E RMSE, meV/atom",
-    "energy_mae": "E MAE, meV/atom",
-    "force_rmse": "F RMSE, meV/Å",
-    "force_mae": "F MAE, meV/Å",
-    "stress_rmse": "σ RMSE, meV/Å³",
-    "stress_mae": "σ MAE, meV/Å³",
-}
-"""Titles of the columns of errors, with their units."""
+from sognet.targets import error_titles
 
 
 def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], file: Path) -> None:
@@ -53,7 +44,8 @@ def _finite(value: Any) -> Any:
 def column_title(column: str) -> str:
     """Title of a column, with its unit where it is an error: of `val/force_rmse`, `val F RMSE, meV/Å`."""
     split, _, name = column.rpartition("/")
-    return f"{split} {ERRORS[name]}".strip() if name in ERRORS else column
+    title = error_titles().get(name)
+    return f"{split} {title}".strip() if title else column
 
 
 def cell(value: Any) -> str:

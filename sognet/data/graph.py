@@ -1,12 +1,15 @@
 """From a structure to the periodic graph that models read."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from ase.cell import Cell
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from vesin import NeighborList
 
 from sognet.data.structure import Structure, check_distances
+from sognet.targets import TARGETS, Target
 
 
 def build_graph(structure: Structure, cutoff: float) -> Data:
@@ -15,7 +18,8 @@ def build_graph(structure: Structure, cutoff: float) -> Data:
     `z` (N,), `pos` (N,3), `cell` (1,3,3), `pbc` (1,3), `charge` (1,); `edge_index` (2,E) holds neighbours in its first
     and centres in its second row, sorted by centre, and `cell_shift` (E,3) the lattice vectors to the neighbour's
     image, so that an edge is pos[neighbour] + cell_shift·cell − pos[centre]. Targets where the structure has them:
-    `energy` (1,), `forces` (N,3), `stress` (1,3,3). All in double precision.
+    `energy` (1,), `forces` (N,3), `stress` (1,3,3) of what is periodic in all directions, and further ones of the
+    table (sognet.targets). All in double precision.
 
     Raises
     ------
@@ -42,10 +46,28 @@ def graph_without_edges(structure: Structure) -> Data:
         pbc=torch.from_numpy(structure.pbc)[None],
         charge=torch.tensor([structure.charge], dtype=torch.float64),
     )
-    if structure.energy is not None:
-        graph.energy = torch.tensor([structure.energy], dtype=torch.float64)
-    if structure.forces is not None:
-        graph.forces = torch.from_numpy(structure.forces)
-    if structure.stress is not None:
-        graph.stress = torch.from_numpy(structure.stress)[None]
+    for target in TARGETS.values():
+        if (value := target.reference(structure)) is not None:
+            graph[target.name] = _tensor(target, value)
     return graph
+
+
+def build_batch(structures: Sequence[Structure], cutoff: float) -> Batch:
+    """Graphs of structures as one batch; a reference value that only some of them have is NaN for the others."""
+    graphs = [build_graph(structure, cutoff) for structure in structures]
+    for name, target in TARGETS.items():
+        if any(name in graph for graph in graphs):
+            for graph in graphs:
+                set_missing(graph, target)
+    return Batch.from_data_list(graphs)
+
+
+def set_missing(graph: Data, target: Target) -> None:
+    """Mark the values of a target that a graph lacks as NaN, for batches in which others have it."""
+    if target.name not in graph:
+        graph[target.name] = _tensor(target, np.full(target.values_shape(len(graph.z)), np.nan))
+
+
+def _tensor(target: Target, value: float | np.ndarray) -> torch.Tensor:
+    values = torch.as_tensor(value, dtype=torch.float64)
+    return values if target.per_atom else values[None]

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from sognet.data.structure import Structure
-
-TARGETS = ("energy", "forces", "stress")
+from sognet.targets import TARGETS
 
 
 @dataclass(frozen=True)
 class Contents:
-    """Sizes of structures, and which of them lack a reference value."""
+    """Sizes of structures, and how many of them have which reference values."""
 
     n_atoms: np.ndarray  # (n_structures,)
     labelled: dict[str, int]  # structures that have a target, by its name
@@ -21,7 +20,21 @@ class Contents:
     @property
     def partial(self) -> list[str]:
         """Targets that some of the structures have and some have not."""
-        return [t for t in TARGETS if 0 < self.labelled[t] < len(self.n_atoms)]
+        return [t for t in TARGETS if 0 < self.count(t) < len(self.n_atoms)]
+
+    def count(self, target: str) -> int:
+        """Structures that have a target; a data set that was prepared without it has none."""
+        return self.labelled.get(target, 0)
+
+    def share(self, target: str) -> float:
+        """Part of the structures that have a target."""
+        return self.count(target) / max(1, len(self.n_atoms))
+
+    def __str__(self) -> str:
+        """For instance `40 structures: energy of all, forces of 38, stress of 20`."""
+        total = len(self.n_atoms)
+        of = {t: "all" if self.count(t) == total else str(self.count(t)) for t in TARGETS if self.count(t)}
+        return f"{total} structures: {', '.join(f'{t} of {n}' for t, n in of.items()) or 'no reference values'}"
 
 
 def contents(structures: Sequence[Structure]) -> Contents:
@@ -37,9 +50,9 @@ def counted(structures: Sequence[Structure]) -> Contents:
     n_atoms = []
     for structure in structures:
         n_atoms.append(len(structure))
-        for target in TARGETS:
-            if getattr(structure, target) is None:
-                first_without.setdefault(target, structure.source)
+        for name, target in TARGETS.items():
+            if target.reference(structure) is None:
+                first_without.setdefault(name, structure.source)
             else:
-                labelled[target] += 1
+                labelled[name] += 1
     return Contents(np.array(n_atoms, dtype=np.int64), labelled, first_without)

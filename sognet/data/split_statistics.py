@@ -105,6 +105,8 @@ def fingerprint(structures: Iterable[Structure]) -> str:
         digest.update(np.asarray(s.pbc, dtype=bool).tobytes())
         for values in (s.positions, s.cell, s.energy, s.forces, s.stress, s.charge):
             digest.update(b"none" if values is None else np.asarray(values, dtype="<f8").tobytes())
+        for name, values in sorted(s.further.items()):
+            digest.update(name.encode() + np.asarray(values, dtype="<f8").tobytes())
     return digest.hexdigest()[:20]
 
 

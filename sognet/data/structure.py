@@ -10,6 +10,10 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from vesin import NeighborList
 
 from sognet.errors import InputError
+from sognet.targets import COMMON, further_targets
+
+REQUIRED = ("energy", "forces")
+"""Targets that some structure of a file must have, unless the file is read without them."""
 
 CLOSEST = 0.1
 """Atoms nearer than this (Å) are taken for a mistake in the file."""
@@ -19,7 +23,7 @@ CLOSEST = 0.1
 class Keys:
     """Names of the reference values in the user's files; None where a value is not to be read.
 
-    A missing energy or missing forces are an error; a missing stress or total charge is not.
+    Structures may lack some of them; a file without any energies or forces under these names is an error.
     """
 
     energy: str | None = "energy"
@@ -46,12 +50,20 @@ class Structure:
     charge: float = 0.0
     info: dict[str, Any] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    further: dict[str, np.ndarray] = field(default_factory=dict)  # values of further targets, by name
 
     @classmethod
-    def from_atoms(cls, atoms: Atoms, keys: Keys, source: str) -> "Structure":
+    def from_atoms(cls, atoms: Atoms, keys: Keys, source: str, partial: bool = False) -> "Structure":
         """Take over an ASE structure.
 
         A left-handed cell is taken as it is: no energy, force or stress depends on the order of the lattice vectors.
+
+        Parameters
+        ----------
+        atoms : what to take over.
+        keys : names of the reference values.
+        source : where it came from, for error messages.
+        partial : whether the energy or the forces may be missing, though not all reference values.
 
         Raises
         ------
@@ -59,25 +71,49 @@ class Structure:
             atoms or their images overlap, or where a periodic cell has no volume.
         """
         _check_geometry(atoms, source)
-        energy = _value(atoms, keys.energy, (), source, "energy", required=True)
-        stress = _value(atoms, keys.stress, None, source, "stress", required=False)
+        energy = _value(atoms, keys.energy, (), source)
+        stress = _value(atoms, keys.stress, None, source)
         if stress is not None:
             if stress.shape not in ((3, 3), (6,), (9,)):
                 raise InputError(f"{source}: `{keys.stress}` has shape {stress.shape}; expected 6, 9 or 3×3 values")
             stress = voigt_6_to_full_3x3_stress(stress) if stress.size == 6 else stress.reshape(3, 3)
-        charge = _value(atoms, keys.charge, (), source, "charge", required=False)
-        return cls(
+        charge = _value(atoms, keys.charge, (), source)
+        further = {}
+        for target in further_targets():
+            found = (_value(atoms, key, target.values_shape(len(atoms)), source) for key in target.keys)
+            if (value := next((v for v in found if v is not None), None)) is not None:
+                further[target.name] = value
+        structure = cls(
             numbers=atoms.numbers.copy(),
             positions=np.array(atoms.positions, order="C"),
             cell=np.array(atoms.cell.array, order="C"),
             pbc=atoms.pbc.copy(),
             source=source,
             energy=None if energy is None else float(energy),
-            forces=_value(atoms, keys.forces, (len(atoms), 3), source, "forces", required=True),
+            forces=_value(atoms, keys.forces, (len(atoms), 3), source),
             stress=stress,
             charge=0.0 if charge is None else float(charge),
             info=dict(atoms.info) | _other_results(atoms),
             arrays={k: v for k, v in atoms.arrays.items() if k not in ("numbers", "positions")},
+            further=further,
+        )
+        lacking = [n for n in REQUIRED if getattr(keys, n) is not None and structure.value(n) is None]
+        unlabelled = structure.stress is None and not further and structure.energy is None and structure.forces is None
+        if lacking and (unlabelled or not partial):
+            raise InputError(structure.without(lacking[0], keys))
+        return structure
+
+    def value(self, target: str) -> float | np.ndarray | None:
+        """Reference value of a target by its name; None where the structure lacks it."""
+        return getattr(self, target) if target in COMMON else self.further.get(target)
+
+    def without(self, target: str, keys: Keys) -> str:
+        """What to say of a structure that lacks a reference value: source, key, what it has instead, and remedy."""
+        named = {getattr(keys, name) for name in COMMON if self.value(name) is not None}
+        present = sorted({*self.info, *self.arrays, *named})
+        return (
+            f"{self.source}: no `{getattr(keys, target)}`; it has {', '.join(present) or 'no reference values'}. "
+            f"Set dataset.{target}_key to the name of the {target} in your file, or to null to do without"
         )
 
     def to_atoms(self) -> Atoms:
@@ -127,22 +163,16 @@ def check_distances(i: np.ndarray, j: np.ndarray, distance: np.ndarray, source: 
         )
 
 
-def _value(
-    atoms: Atoms, key: str | None, shape: tuple[int, ...] | None, source: str, name: str, required: bool
-) -> np.ndarray | None:
-    """Reference value under `key` among results, per-structure and per-atom values; shape None: any shape."""
+def _value(atoms: Atoms, key: str | None, shape: tuple[int, ...] | None, source: str) -> np.ndarray | None:
+    """Reference value under `key` among results, per-structure and per-atom values, None where there is none; shape
+    None: any shape.
+    """
     if key is None:
         return None
     results = atoms.calc.results if atoms.calc is not None else {}
     value = next((where[key] for where in (results, atoms.info, atoms.arrays) if where.get(key) is not None), None)
     if value is None:
-        if not required:
-            return None
-        present = sorted({*results, *atoms.info, *atoms.arrays} - {"numbers", "positions"})
-        raise InputError(
-            f"{source}: no `{key}`; it has {', '.join(present) or 'no reference values'}. Set dataset.{name}_key to "
-            f"the name of the {name} in your file, or to null to do without"
-        )
+        return None
     try:
         array = np.array(value, dtype=float, order="C")  # sums depend on the order in memory
     except (TypeError, ValueError):

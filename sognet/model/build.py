@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from torch_geometric.data import Batch
 
-from sognet.data import Statistics, Structure, build_graph, statistics
+from sognet.data import Statistics, Structure, statistics
+from sognet.data.graph import build_batch
 from sognet.errors import InputError
 from sognet.model.reference_energies import ReferenceEnergies
 from sognet.model.short_range_output import evaluating
@@ -85,7 +85,7 @@ def what_is_left(model: SOGNet, structures: Iterable[Structure], of_long_range: 
     """
     labelled = (s for s in structures if s.energy is not None)
     while several := list(islice(labelled, STRUCTURES_AT_ONCE)):
-        graph = Batch.from_data_list([build_graph(s, model.cutoff) for s in several]).to(model.device)
+        graph = build_batch(several, model.cutoff).to(model.device)
         with evaluating(model), torch.no_grad():
             out = model(graph, forces=False, stress=False)
         composition = model.composition(graph.z, graph.batch, len(several))

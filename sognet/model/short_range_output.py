@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from ase.data import atomic_numbers
 from torch import Tensor, nn
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
-from sognet.data.graph import build_graph
+from sognet.data.graph import build_batch
 from sognet.data.structure import Structure
 from sognet.interfaces import ShortRangeOutput
 
@@ -72,7 +72,7 @@ def two_atoms(short_range: nn.Module) -> Data:
         pbc=np.array([True, True, True]),
         source="two atoms",
     )
-    graph = Batch.from_data_list([build_graph(structure, cutoff)])
+    graph = build_batch([structure], cutoff)
     parameters = (p for p in (*short_range.parameters(), *short_range.buffers()) if p.is_floating_point())
     like = next(parameters, torch.empty(0))
     graph = graph.to(like.device)

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress
-from torch_geometric.data import Batch
 
-from sognet.data import Structure, build_graph
+from sognet.data import Structure
+from sognet.data.graph import build_batch
 from sognet.errors import InputError
 from sognet.model import SOGNet, load_model
 from sognet.model.checkpoint import as_device, as_dtype
@@ -121,10 +121,7 @@ class Evaluator:
         `energy_uncertainty` (), `forces_uncertainty` (N,). eV, eV/Å, eV/Å³.
         """
         stress = stress and any(s.pbc.all() for s in structures)
-        batches = {
-            c: Batch.from_data_list([build_graph(s, c) for s in structures]).to(self.device)
-            for c in {m.cutoff for m in self.members}
-        }
+        batches = {c: build_batch(structures, c).to(self.device) for c in {m.cutoff for m in self.members}}
         outputs = [
             {
                 k: v.detach().cpu().double().numpy()
@@ -141,7 +138,7 @@ class Evaluator:
     def features(self, structures: Sequence[Structure]) -> list[np.ndarray]:
         """Short-range features (N, n_features) of each structure, of the first member."""
         member = self.members[0]
-        batch = Batch.from_data_list([build_graph(s, member.cutoff) for s in structures]).to(self.device)
+        batch = build_batch(structures, member.cutoff).to(self.device)
         found = member.features(batch).detach().cpu().double().numpy()
         return np.split(found, np.cumsum([len(s) for s in structures])[:-1])
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,6 +16,7 @@ from sognet.errors import InputError
 from sognet.model import SOGNet, load_model, regularization
 from sognet.model.build import build_model
 from sognet.model.description import check_rebuilds
+from sognet.targets import TARGETS
 from sognet.training.callbacks.preemption import PreemptionCheckpoint
 from sognet.training.checkpoint_io import LAST, AtomicCheckpointIO
 from sognet.training.fine_tuning import freeze, model_to_fine_tune
@@ -111,23 +113,58 @@ def check_regularization(loss: PotentialLoss, model: SOGNet) -> None:
         raise InputError(
             f"loss.regularization.{unknown[0]}: the long-range layer adds {', '.join(added) or 'no term'} to the loss"
         )
-    if taken := sorted(set(added) & {*WEIGHTS, "loss"} - {"kernel"}):
+    if taken := sorted(set(added) & {*WEIGHTS, *TARGETS, "loss"} - {"kernel"}):
         raise InputError(
             f"{type(model.long_range).__name__}.regularization(): {taken[0]} is a term of the loss already"
         )
 
 
 def check_targets(loss: PotentialLoss, splits: Splits) -> None:
-    """Raise an InputError where the loss needs a reference value that a structure does not have."""
-    for target in ("energy", "forces", "stress"):
-        if not loss.uses(target):
-            continue
-        for _, structures in splits:
-            if source := contents(structures).first_without.get(target):
-                raise InputError(
-                    f"{source}: no {target}, but the loss gives it a weight (loss.{target}); "
-                    f"set loss.{target}=0 to train without"
-                )
+    """Tell the loss which part of the training structures has each target, and the user where some lack one.
+
+    Raises
+    ------
+    InputError : nothing has weight, no training structure has what the loss gives a weight, or the validation split
+        has nothing that it gives a weight.
+    """
+    ends = np.cumsum([0, *(stage["epochs"] for stage in loss.stages)]).tolist()
+    if any(loss.at(epoch).is_zero for epoch in ends):
+        raise InputError(
+            f"loss: all weights are zero, so that there is nothing to learn; set one of "
+            f"{', '.join(f'loss.{name}' for name in TARGETS)}"
+        )
+    train = contents(splits.train)
+    used = [name for name in TARGETS if loss.uses(name)]
+    for name in used:
+        if train.count(name) == 0:
+            of_cluster = " of structures that are periodic in all directions" if TARGETS[name].periodic else ""
+            raise InputError(
+                f"{train.first_without.get(name, splits.name)}: no {name}, but the loss gives it a weight "
+                f"(loss.{name}), and no training structure has one{of_cluster}; set loss.{name}=0 to train without"
+            )
+    loss.labelled = {name: _share(splits, name) for name in used}
+    val = contents(splits.val) if splits.val else None
+    if val is not None and used and not any(loss.weight(name) > 0 and val.count(name) for name in used):
+        raise InputError(
+            f"{splits.name}: no structure of the validation split has {' or '.join(used)}, so that no checkpoint is "
+            "the best; validate on others (dataset.val_path), or on none (dataset.val_fraction=0)"
+        )
+    known = {split: contents(structures) for split, structures in splits}
+    if any(0 < c.count(name) < len(c.n_atoms) for c in known.values() for name in TARGETS) or any(
+        known[split].count(name) == 0 for split in known for name in used
+    ):
+        for split, found in known.items():
+            logger.info("%s: %s", split, found)
+    for split, structures in splits if loss.uses("stress") and not hasattr(splits.train, "contents") else ():
+        if n := sum(s.stress is not None and not s.pbc.all() for s in structures):
+            logger.warning("%s: the stress of %d structures is not used: not periodic in all directions", split, n)
+
+
+def _share(splits: Splits, target: str) -> float:
+    """Part of what an epoch of training sees that has a target."""
+    if splits.weights is None:
+        return contents(splits.train).share(target)
+    return float(np.average([TARGETS[target].reference(s) is not None for s in splits.train], weights=splits.weights))
 
 
 def hint_at_total_charge(model: SOGNet, splits: Splits) -> None:

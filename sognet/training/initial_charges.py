@@ -19,7 +19,8 @@ from ase.data import atomic_numbers
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from sognet.data import Structure, build_graph
+from sognet.data import Structure
+from sognet.data.graph import build_batch
 from sognet.model import SOGNet
 
 STRUCTURES = 40
@@ -61,7 +62,7 @@ def charges_from_forces(model: SOGNet, structures: Sequence[Structure]) -> Force
         return None
     columns, forces, owner = [], [], []
     for number, structure in enumerate(sample):
-        graph = Batch.from_data_list([build_graph(structure, model.cutoff)])
+        graph = build_batch([structure], model.cutoff)
         columns.append(torch.cat([_long_range_columns(model, graph), _pair_columns(model, graph)]).flatten(1).T)
         forces.append(graph.forces.flatten())
         owner.append(torch.full((forces[-1].numel(),), number))

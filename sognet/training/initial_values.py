@@ -3,9 +3,8 @@
 import logging
 from collections.abc import Mapping, Sequence
 
-from torch_geometric.data import Batch
-
-from sognet.data import Structure, build_graph
+from sognet.data import Structure
+from sognet.data.graph import build_batch
 from sognet.errors import InputError
 from sognet.model import SOGNet
 from sognet.training.initial_charges import charges_from_forces
@@ -35,7 +34,7 @@ def initialize(
     if not (model.standardize or initial_charges):
         return
     sample = structures[:: max(1, len(structures) // STANDARDIZATION_STRUCTURES)]
-    graph = Batch.from_data_list([build_graph(s, model.cutoff) for s in sample])
+    graph = build_batch(sample, model.cutoff)
     if model.standardize:
         model.set_standardization(graph)
     if initial_charges == "auto":

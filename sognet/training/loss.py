@@ -1,4 +1,4 @@
-"""Loss of energies, forces and stress."""
+"""Loss of the targets of the table (sognet.targets), of which structures may lack some."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,31 +6,38 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from sognet.targets import TARGETS, Target, further_targets
+
 WEIGHTS = ("energy", "forces", "stress", "neutrality", "kernel")
+"""Names of the weights; those of further targets have the targets' names."""
 
 
 class PotentialLoss(nn.Module):
     """w_E (ΔE/N)² + w_F |ΔF|²/3N + w_S |Δσ|²/9 + λ (Q − Σ q)², averaged over the structures of a batch.
 
     Each term is a mean within its structure, so that the loss of a batch is the mean of its structures' losses
-    however they are shared out over ranks or accumulated.
+    however they are shared out over ranks or accumulated. A structure that lacks a value has no part in its term, which
+    is the mean over the others: divided by `labelled`, the part of the training structures that have the value, or by
+    the part of the batch's where that is not set.
 
     Parameters
     ----------
     energy : w_E, of the energy per atom, 1/eV².
     forces : w_F, 1/(eV/Å)².
     stress : w_S, 1/(eV/Å³)²; 0: the stress is not computed.
-    neutrality : λ, 1/e², for P = 1: that latent variables add up to the structure's total charge.
+    neutrality : λ, 1/e²: that latent variables add up to the structure's total charge in the first channel and to zero
+        in the others.
     kernel : of the mean squared change of the kernel's parameters since the start, dimensionless: few data do not say
         how an interaction goes on beyond the distances that they hold, and this keeps it on its power law.
     regularization : weights by name of other terms that the long-range layer adds (`regularization()` of a layer of
         one's own).
+    further : weights by name of further targets of the table.
     stages : weights that are others at first, [{"epochs": 200, "energy": 1.0}, ...]; those above follow, and are
         those of validation throughout.
 
     Raises
     ------
-    ValueError : a stage without `epochs`, or with what is not a weight.
+    ValueError : a stage without `epochs`, or a weight of no target.
     """
 
     def __init__(
@@ -42,6 +49,7 @@ class PotentialLoss(nn.Module):
         kernel: float = 0.0,
         stages: Sequence[Mapping[str, float]] = (),
         regularization: Mapping[str, float] | None = None,
+        **further: float,
     ) -> None:
         super().__init__()
         self.energy = energy
@@ -50,23 +58,39 @@ class PotentialLoss(nn.Module):
         self.neutrality = neutrality
         self.kernel = kernel
         self.regularization = dict(regularization or {})
+        self.further = {target.name: further.pop(target.name, 0.0) for target in further_targets()}
+        if further:
+            raise ValueError(f"loss.{min(further)}: there is no such target; known are {', '.join(TARGETS)}")
+        self.labelled: dict[str, float] = {}
         self.stages = [dict(stage) for stage in stages]
         for stage in self.stages:
-            if "epochs" not in stage or set(stage) - {"epochs", *WEIGHTS}:
+            if "epochs" not in stage or set(stage) - {"epochs", *WEIGHTS, *self.further}:
                 raise ValueError(f"loss.stages: {stage} must have epochs, and of {', '.join(WEIGHTS)} what differs")
 
     def at(self, epoch: int) -> "PotentialLoss":
         """The loss of an epoch."""
-        weights = {name: getattr(self, name) for name in (*WEIGHTS, "regularization")}
+        weights = {name: getattr(self, name) for name in (*WEIGHTS, "regularization")} | self.further
         for stage in self.stages:
             if epoch < stage["epochs"]:
-                return PotentialLoss(**weights | {k: v for k, v in stage.items() if k != "epochs"})
+                weights |= {k: v for k, v in stage.items() if k != "epochs"}
+                break
             epoch -= stage["epochs"]
-        return PotentialLoss(**weights)
+        loss = PotentialLoss(**weights)
+        loss.labelled = self.labelled
+        return loss
+
+    def weight(self, target: str) -> float:
+        """Weight of a target."""
+        return self.further[target] if target in self.further else getattr(self, target)
 
     def uses(self, target: str) -> bool:
         """Whether a target has weight in any stage."""
-        return any(weights.get(target, 0.0) > 0 for weights in (vars(self), *self.stages))
+        return self.weight(target) > 0 or any(stage.get(target, 0.0) > 0 for stage in self.stages)
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether nothing has weight, so that there is nothing to minimise."""
+        return not self.regularizes and not any(w > 0 for w in (*map(self.weight, TARGETS), self.neutrality))
 
     @property
     def regularizes(self) -> bool:
@@ -82,17 +106,13 @@ class PotentialLoss(nn.Module):
         terms: dict[str, Tensor] = {}
         dtype = out["energy_short_range"].dtype
         n_atoms = torch.bincount(batch.batch, minlength=batch.num_graphs).to(dtype)
-        if self.energy > 0:
-            error = (out["energy"] - batch.energy).to(dtype) / n_atoms
-            terms["energy"] = self.energy * error.square().mean()
-        if self.forces > 0:
-            squared = (out["forces"] - batch.forces.to(dtype)).square().mean(1)
-            terms["forces"] = self.forces * (_sum_per_structure(squared, batch) / n_atoms).mean()
-        if self.stress > 0:
-            terms["stress"] = self.stress * (out["stress"] - batch.stress.to(dtype)).square().mean()
-        if self.neutrality > 0 and out["latent"].shape[1] == 1:
-            net = _sum_per_structure(out["latent"][:, 0], batch)
-            terms["neutrality"] = self.neutrality * (batch.charge.to(dtype) - net).square().mean()
+        for name, target in TARGETS.items():
+            if self.weight(name) > 0:
+                terms[name] = self.weight(name) * self._mean_square(target, out[name], batch, n_atoms)
+        if self.neutrality > 0 and out["latent"].shape[1] > 0:
+            excess = _sum_per_structure(out["latent"], batch)
+            excess = torch.cat([excess[:, :1] - batch.charge.to(dtype)[:, None], excess[:, 1:]], 1)
+            terms["neutrality"] = self.neutrality * excess.square().sum(1).mean()
         weights = {"kernel": self.kernel} | self.regularization
         for name, value in (regularization or {}).items():
             if weights.get(name, 0.0) > 0:
@@ -100,6 +120,20 @@ class PotentialLoss(nn.Module):
         terms["loss"] = torch.stack(list(terms.values())).sum()
         return terms
 
+    def _mean_square(self, target: Target, predicted: Tensor, batch: Data, n_atoms: Tensor) -> Tensor:
+        """Mean square error of a target over the structures of a batch that have it."""
+        reference = batch[target.name].to(predicted.dtype)
+        known = target.known(reference)
+        there = known.reshape(-1, *(1,) * len(target.shape))
+        difference = (predicted - torch.where(there, reference, predicted.detach())).to(n_atoms.dtype)
+        sizes = n_atoms[batch.batch] if target.per_atom else n_atoms
+        squared = target.normalized(difference, sizes).square().reshape(len(difference), -1).mean(1)
+        if target.per_atom:
+            squared = _sum_per_structure(squared, batch) / n_atoms
+            known = _sum_per_structure(known.to(squared.dtype), batch) > 0
+        share = self.labelled.get(target.name) or known.to(squared.dtype).mean().clamp(min=1 / len(known))
+        return squared.mean() / share
+
 
 def _sum_per_structure(values: Tensor, batch: Data) -> Tensor:
-    return values.new_zeros(batch.num_graphs).index_add(0, batch.batch, values)
+    return values.new_zeros(batch.num_graphs, *values.shape[1:]).index_add(0, batch.batch, values)

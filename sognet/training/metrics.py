@@ -1,4 +1,4 @@
-"""Errors of energies, forces and stress over a data set, each structure counted once on however many ranks."""
+"""Errors of the targets (sognet.targets) over a data set, each structure counted once on however many ranks."""
 
 from collections.abc import Sequence
 
@@ -7,40 +7,38 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torchmetrics import Metric
 
+from sognet.targets import TARGETS, Target
+
 MILLI = 1000.0
-TARGETS = ("energy", "force", "stress")
 
 
 class PotentialErrors(Metric):
-    """RMSE and MAE of the energy per atom (meV/atom), of force components (meV/Å) and of the stress (meV/Å³)."""
+    """RMSE and MAE of the targets, `energy_rmse` in meV/atom and so on, over the values that are there."""
 
     full_state_update = False
 
     def __init__(self) -> None:
         super().__init__()
-        for target in TARGETS:
+        for target in TARGETS.values():
             for sum_of in ("squared", "absolute", "count"):
-                self.add_state(f"{target}_{sum_of}", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+                self.add_state(f"{target.name}_{sum_of}", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, out: dict[str, Tensor], batch: Data) -> None:
         """Add the structures of a batch that are marked as counted and have the reference value."""
         counted = batch.counted if "counted" in batch else torch.ones_like(batch.charge, dtype=torch.bool)
-        n_atoms = torch.bincount(batch.batch, minlength=batch.num_graphs)
-        if "energy" in batch:
-            self._add("energy", ((out["energy"] - batch.energy) / n_atoms)[counted])
-        if "forces" in batch and "forces" in out:
-            self._add("force", (out["forces"].double() - batch.forces)[counted[batch.batch]])
-        if "stress" in batch and "stress" in out:
-            self._add("stress", (out["stress"].double() - batch.stress)[counted & batch.pbc.all(1)])
+        for target in TARGETS.values():
+            if (found := known_errors(target, out, batch, counted)) is not None:
+                self._add(target.name, found[0])
 
     def compute(self) -> dict[str, float]:
         """Errors by name, `energy_rmse` and so on; of the targets that were seen."""
         errors = {}
-        for target in TARGETS:
-            count = getattr(self, f"{target}_count")
+        for name, target in TARGETS.items():
+            count = getattr(self, f"{name}_count")
             if count > 0:
-                errors[f"{target}_rmse"] = MILLI * (getattr(self, f"{target}_squared") / count).sqrt().item()
-                errors[f"{target}_mae"] = MILLI * (getattr(self, f"{target}_absolute") / count).item()
+                rmse = (getattr(self, f"{name}_squared") / count).sqrt().item()
+                errors[f"{target.label}_rmse"] = target.scale * rmse
+                errors[f"{target.label}_mae"] = target.scale * (getattr(self, f"{name}_absolute") / count).item()
         return errors
 
     def _add(self, target: str, error: Tensor) -> None:
@@ -52,6 +50,30 @@ class PotentialErrors(Metric):
         ):
             name = f"{target}_{sum_of}"
             setattr(self, name, getattr(self, name) + value.sum())
+
+
+def known_errors(
+    target: Target, out: dict[str, Tensor], batch: Data, counted: Tensor
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Errors (n, *shape) of the values of a batch that are there, in the unit of the value and double precision, the
+    structures that they belong to (n,), and which of the batch's values they are (n,); None where batch or output lack
+    the target.
+
+    Parameters
+    ----------
+    target : row of the table.
+    out : output of a model for the batch.
+    batch : graphs with reference values.
+    counted : (B,) bool, which structures are wanted.
+    """
+    if target.name not in batch or target.name not in out:
+        return None
+    owner = batch.batch if target.per_atom else torch.arange(batch.num_graphs, device=batch.batch.device)
+    reference = batch[target.name]
+    chosen = (counted[owner] & target.known(reference)).nonzero()[:, 0]
+    n_atoms = torch.bincount(batch.batch, minlength=batch.num_graphs)[owner[chosen]]
+    difference = out[target.name][chosen].detach().double() - reference[chosen]
+    return target.normalized(difference, n_atoms), owner[chosen], chosen
 
 
 class GroupedErrors(Metric):

@@ -15,9 +15,10 @@ from torch_geometric.data import Data
 from sognet.errors import InputError
 from sognet.model import SOGNet, regularization
 from sognet.model.checkpoint import model_entry
+from sognet.targets import TARGETS
 from sognet.training.learning_rates import add_warm_up, schedules, warm_up_factor
 from sognet.training.loss import PotentialLoss
-from sognet.training.metrics import PotentialErrors
+from sognet.training.metrics import PotentialErrors, known_errors
 
 
 class PotentialModule(lightning.LightningModule):
@@ -85,13 +86,13 @@ class PotentialModule(lightning.LightningModule):
         n = batch.num_graphs
         logged = {f"train/{k}": v.detach() for k, v in terms.items()}
         self.log_dict(logged, on_step=False, on_epoch=True, batch_size=n, sync_dist=True)
-        if self.loss.uses("forces"):
-            force_error = 1000 * (out["forces"].detach() - batch.forces).square().mean().sqrt()
-            self.log("F meV/Å", force_error, prog_bar=True, logger=False, batch_size=n)
-        if self.loss.uses("energy"):
-            n_atoms = torch.bincount(batch.batch, minlength=n)
-            energy_error = 1000 * ((out["energy"].detach() - batch.energy) / n_atoms).square().mean().sqrt()
-            self.log("E meV/atom", energy_error, prog_bar=True, logger=False, batch_size=n)
+        everything = torch.ones(n, dtype=torch.bool, device=batch.batch.device)
+        for name in ("forces", "energy"):
+            target = TARGETS[name]
+            found = known_errors(target, out, batch, everything) if self.loss.uses(name) else None
+            if found is not None and len(found[0]):
+                rmse = target.scale * found[0].square().mean().sqrt()
+                self.log(f"{target.symbol} {target.unit}", rmse, prog_bar=True, logger=False, batch_size=n)
         return weighted
 
     def on_fit_start(self) -> None:
@@ -130,11 +131,13 @@ class PotentialModule(lightning.LightningModule):
         return out
 
     def on_validation_epoch_end(self) -> None:
-        """Log the errors of the whole validation split, and from them the loss of energies, forces and stress."""
+        """Log the errors of the whole validation split, and from them the loss of the targets that it has."""
         errors = self.errors.compute()
         self.errors.reset()
-        weights = {"energy": self.loss.energy, "force": self.loss.forces, "stress": self.loss.stress}
-        errors["loss"] = sum(w * errors.get(f"{target}_rmse", 0.0) ** 2 for target, w in weights.items()) / 1000**2
+        errors["loss"] = sum(
+            self.loss.weight(name) * (errors.get(f"{target.label}_rmse", 0.0) / target.scale) ** 2
+            for name, target in TARGETS.items()
+        )
         self.log_dict({f"val/{k}": v for k, v in errors.items()}, rank_zero_only=False, sync_dist=False)
         if "force_rmse" in errors:
             self.log("val F", errors["force_rmse"], prog_bar=True, logger=False)

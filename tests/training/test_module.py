@@ -114,14 +114,15 @@ def test_lbfgs_finds_a_minimum_and_its_checkpoint_is_small():
     assert optimizer.state_dict()["state"] == {}
 
 
-def test_a_target_that_only_some_structures_have_is_left_out_of_batches():
-    atoms = [labelled_atoms(6, seed=n) for n in range(3)]
-    del atoms[0].info["stress"]
-    for order in ([0, 1, 2], [2, 1, 0]):
-        structures = [Structure.from_atoms(atoms[i], Keys(), "test") for i in order]
-        batch = batch_of(GraphDataset(structures, 4.0), range(3))
-        assert "stress" not in batch
-        assert "forces" in batch
+def test_the_neutrality_of_several_latents_is_that_of_the_first_to_the_charge_and_of_the_others_to_zero(graphs):
+    batch = batch_of(graphs, range(4))
+    batch.charge = torch.tensor([1.0, 0.0, -2.0, 0.0])
+    out = small_model(n_latent=3)(batch)
+    sums = torch.zeros(4, 3).index_add(0, batch.batch, out["latent"])
+    expected = (sums - torch.stack([batch.charge, torch.zeros(4), torch.zeros(4)], 1)).square().sum() / 4
+    terms = PotentialLoss(0.0, 0.0, neutrality=0.5)(out, batch)
+    torch.testing.assert_close(terms["neutrality"], 0.5 * expected)
+    assert terms["loss"] == terms["neutrality"]
 
 
 def test_the_kernel_has_its_own_learning_rate_and_weight_decay():

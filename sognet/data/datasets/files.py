@@ -67,9 +67,9 @@ def from_files(
         val_seed,
     )
     if val_path:
-        val = read_structures(val_path, keys, format, units, skipped)
+        val = read_structures(val_path, keys, format, units, skipped, required=())
     if test_path:
-        test = read_structures(test_path, keys, format, units, skipped)
+        test = read_structures(test_path, keys, format, units, skipped, required=())
     if skipped:
         more = f" and {len(skipped) - SHOWN} more" if len(skipped) > SHOWN else ""
         logger.warning("skipped %d: %s%s", len(skipped), "; ".join(skipped[:SHOWN]), more)

@@ -2,7 +2,7 @@
 
 import io
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from sognet.data.io.deepmd import hdf5_frames, npy_frames
 from sognet.data.io.locate import CP2K, DEEPMD_HDF5, DEEPMD_NPY, Paths, Selection, files_of, format_of
 from sognet.data.io.outputs import ENDINGS, check_complete, cp2k_frames, outcar_frames
 from sognet.data.io.units import Units
-from sognet.data.structure import Keys, Structure
+from sognet.data.structure import REQUIRED, Keys, Structure
 from sognet.errors import InputError
 from sognet.progress import counted
 
@@ -31,15 +31,27 @@ def read_structures(
     file_format: str | None = None,
     units: Units | None = None,
     skipped: list[str] | None = None,
+    required: Sequence[str] = REQUIRED,
 ) -> list[Structure]:
     """All structures that iter_structures gives, at least one.
 
+    Parameters
+    ----------
+    path, keys, file_format, units, skipped : as of iter_structures.
+    required : targets that at least one of the structures must have; without any, each is skipped or an error.
+
     Raises
     ------
-    InputError : as iter_structures; or nothing is left of what was read.
+    InputError : as iter_structures; or no structure has a required value, or nothing is left of what was read.
     """
-    n_skipped = len(skipped or ())
+    n_skipped, keys = len(skipped or ()), keys or Keys()
     structures = list(counted(iter_structures(path, keys, file_format, units, skipped), f"structures of {path}"))
+    for target in required:
+        if structures and getattr(keys, target) is not None and all(s.value(target) is None for s in structures):
+            if skipped is None:
+                raise InputError(structures[0].without(target, keys))
+            skipped += [s.without(target, keys) for s in structures]
+            structures = []
     if not structures:
         reasons = (skipped or [])[n_skipped:]
         said = f"all {len(reasons)} were skipped, the first because of {reasons[0]}" if reasons else "none in the file"
@@ -62,7 +74,7 @@ def iter_structures(
     Parameters
     ----------
     path : a file, a pattern, a folder or a list of these; see locate.files_of.
-    keys : names of the reference values.
+    keys : names of the reference values; a structure may lack some of them, not all.
     file_format : ASE's name of the format, or `cp2k-output`, `deepmd-hdf5`; by default guessed from the file.
     units : of the values in the files, where the format does not fix them.
     skipped : by default a structure that cannot be used is an error. With a list, it is left out and the error's
@@ -98,7 +110,7 @@ def iter_structures(
 
 def _structure(atoms: Atoms, keys: Keys, units: Units, source: str) -> Structure:
     units.scale_geometry(atoms)
-    structure = Structure.from_atoms(atoms, keys, source)
+    structure = Structure.from_atoms(atoms, keys, source, partial=True)
     units.scale_values(structure)
     return structure
 

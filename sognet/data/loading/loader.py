@@ -9,11 +9,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torch_geometric.data import Batch, Data
 
-from sognet.data.graph import build_graph, graph_without_edges
+from sognet.data.graph import build_graph, graph_without_edges, set_missing
 from sognet.data.loading.batching import PlannedBatch
 from sognet.data.split_contents import contents
 from sognet.data.streaming.sharded import ShardedStructures
 from sognet.data.structure import Structure
+from sognet.targets import TARGETS
 
 KEPT_ATOMS = 200_000
 """Graphs of splits in memory with at most this many atoms are kept once built."""
@@ -22,7 +23,7 @@ KEPT_ATOMS = 200_000
 class GraphDataset(Dataset):
     """Graphs of structures; each carries its number as `id`.
 
-    A reference value that only some of the structures have is left out, since one batch holds the same for all.
+    A reference value that only some of the structures have is NaN in the graphs of the others.
 
     Parameters
     ----------
@@ -55,9 +56,9 @@ class GraphDataset(Dataset):
         if graph is None:
             structure = self.structures[number]
             graph = build_graph(structure, self.cutoff) if self.edges else graph_without_edges(structure)
-            for target in self.contents.partial:
-                if target in graph:
-                    del graph[target]
+            for name, target in TARGETS.items():
+                if self.contents.count(name):
+                    set_missing(graph, target)
             graph.id = torch.tensor([number])
             if self.keep:
                 self.kept[number] = graph

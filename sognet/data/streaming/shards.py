@@ -6,7 +6,7 @@ JSON where it consists of plain values.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from sognet.data.structure import Structure
 from sognet.errors import InputError
+from sognet.targets import TARGETS, further_targets
 
 SCHEMA = pa.schema(
     [
@@ -39,7 +40,7 @@ WITHOUT_THREADS = {"pre_buffer": False, "page_checksum_verification": True}
 
 
 def table(structures: Sequence[Structure]) -> pa.Table:
-    """Columns of structures."""
+    """Columns of structures, with one more for each further target."""
     columns = {
         "source": pa.array([s.source for s in structures], pa.string()),
         "numbers": _lists([s.numbers for s in structures], np.uint8),
@@ -53,7 +54,11 @@ def table(structures: Sequence[Structure]) -> pa.Table:
         "info": pa.array([_info_text(s) for s in structures], pa.string()),
         "arrays": pa.array([_arrays_text(s) for s in structures], pa.string()),
     }
-    return pa.table(columns, schema=SCHEMA)
+    schema = SCHEMA
+    for target in further_targets():
+        schema = schema.append(pa.field(target.name, pa.list_(pa.float64())))
+        columns[target.name] = _lists([s.further.get(target.name) for s in structures], np.float64)
+    return pa.table(columns, schema=schema)
 
 
 def digest(content: pa.Table, blocks: Sequence[int]) -> str:
@@ -131,7 +136,7 @@ class Block:
         self.energy = columns["energy"]
         self.lists = {
             name: (columns[name], columns[name].offsets.to_numpy(), columns[name].values.to_numpy(zero_copy_only=False))
-            for name in ("numbers", "positions", "cell", "pbc", "forces", "stress")
+            for name in ("numbers", "positions", "cell", "pbc", "forces", "stress", *_further(content.column_names))
         }
 
     def __len__(self) -> int:
@@ -141,8 +146,10 @@ class Block:
         """Structure by its number in the block."""
         forces, stress = self._values("forces", number), self._values("stress", number)
         arrays = json.loads(self.text["arrays"][number].as_py())
+        numbers = self._values("numbers", number).astype(np.int64)
+        further = {name: self._values(name, number) for name in _further(self.lists)}
         return Structure(
-            numbers=self._values("numbers", number).astype(np.int64),
+            numbers=numbers,
             positions=self._values("positions", number).reshape(-1, 3),
             cell=self._values("cell", number).reshape(3, 3),
             pbc=self._values("pbc", number),
@@ -153,11 +160,17 @@ class Block:
             charge=float(self.charge[number]),
             info={k: _array(v) for k, v in json.loads(self.text["info"][number].as_py()).items()},
             arrays={k: _array(v) for k, v in arrays.items()},
+            further={k: v.reshape(TARGETS[k].values_shape(len(numbers))) for k, v in further.items() if v is not None},
         )
 
     def _values(self, name: str, number: int) -> np.ndarray | None:
         column, offsets, values = self.lists[name]
         return values[offsets[number] : offsets[number + 1]].copy() if column[number].is_valid else None
+
+
+def _further(columns: Iterable[str]) -> list[str]:
+    """Columns of further targets that the table knows."""
+    return [target.name for target in further_targets() if target.name in columns]
 
 
 def _lists(arrays: Sequence[np.ndarray | None], dtype: type) -> pa.ListArray:

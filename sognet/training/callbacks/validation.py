@@ -19,12 +19,13 @@ from sognet.analysis.model_report import box_length
 from sognet.analysis.predictions import Prediction, batch_predictions
 from sognet.long_range.decay import fitted_decay, kernel_of
 from sognet.model import SOGNet
+from sognet.targets import TARGETS
 from sognet.training.loggers.media import log_media, rendered, takes_media
-from sognet.training.metrics import MILLI, GroupedErrors
+from sognet.training.metrics import MILLI, GroupedErrors, known_errors
 
 
 class TrainingErrors(lightning.Callback):
-    """Logs the training errors of each epoch, `train/energy_rmse` (meV/atom) and `train/force_rmse` (meV/Å).
+    """Logs the training errors of each epoch, `train/energy_rmse` (meV/atom), `train/force_rmse` (meV/Å) and so on.
 
     They come from the terms of the loss, so every structure has the same weight, and the weights change meanwhile.
     """
@@ -32,13 +33,12 @@ class TrainingErrors(lightning.Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Log."""
         weights = pl_module.training_loss  # those of this epoch
-        terms = {"energy": ("energy", weights.energy), "force": ("forces", weights.forces)}
         metrics = trainer.callback_metrics
         pl_module.log_dict(
             {
-                f"train/{target}_rmse": MILLI * (metrics[f"train/{term}"] / weight).sqrt()
-                for target, (term, weight) in terms.items()
-                if weight > 0
+                f"train/{target.label}_rmse": target.scale * (metrics[f"train/{name}"] / weights.weight(name)).sqrt()
+                for name, target in TARGETS.items()
+                if weights.weight(name) > 0
             }
         )
 
@@ -88,15 +88,13 @@ class ErrorsByGroup(lightning.Callback):
         n_atoms = torch.bincount(batch.batch, minlength=batch.num_graphs)
         kind = self.type_of_structure[batch.id]
         typed = batch.counted & (kind >= 0)
-        if "energy" in batch and "energy_by_type" in self.metrics:
-            error = (outputs["energy"] - batch.energy) / n_atoms
-            self.metrics["energy_by_type"].update(error[typed], kind[typed])
-        if "forces" in batch and "forces" in outputs:
-            error = outputs["forces"].double() - batch.forces
-            counted, of_typed = batch.counted[batch.batch], typed[batch.batch]
-            self.metrics["force_by_element"].update(error[counted], self.element[batch.z[counted]])
-            if "force_by_type" in self.metrics:
-                self.metrics["force_by_type"].update(error[of_typed], kind[batch.batch[of_typed]])
+        for name in ("energy", "forces"):
+            target = TARGETS[name]
+            metric = self.metrics.get(f"{target.label}_by_type")
+            if metric is not None and (found := known_errors(target, outputs, batch, typed)) is not None:
+                metric.update(found[0], kind[found[1]])
+        if (found := known_errors(TARGETS["forces"], outputs, batch, batch.counted)) is not None:
+            self.metrics["force_by_element"].update(found[0], self.element[batch.z[found[2]]])
         for number, part in enumerate(self.metrics["parts"].groups):
             energy = (outputs[f"energy_{part}"] / n_atoms)[batch.counted]
             self.metrics["parts"].update(energy, torch.full_like(energy, number, dtype=torch.long))

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from sognet.errors import InputError
 from sognet.extras import require
+from sognet.targets import TARGETS, further_targets
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
@@ -51,14 +52,16 @@ def workspace(entity: str, project: str) -> "Workspace":
     def image(title: str, key: str) -> wr.MediaBrowser:
         return wr.MediaBrowser(title=title, media_keys=[key], num_columns=1)
 
+    terms = "|".join((*TARGETS, "neutrality", "kernel"))
     errors = [
         curves("force error", "meV/Å", "val/force_rmse", "train/force_rmse"),
         curves("energy error", "meV/atom", "val/energy_rmse", "train/energy_rmse"),
         curves("mean absolute force error", "meV/Å", "val/force_mae"),
         curves("mean absolute energy error", "meV/atom", "val/energy_mae"),
         matching("stress error", "meV/Å³", r"val/stress_(rmse|mae)"),
+        *(matching(f"error of {t.name}", t.unit, f"val/{t.label}_(rmse|mae)") for t in further_targets()),
         curves("loss", "", "val/loss", "train/loss"),
-        matching("terms of the loss", "", r"train/(energy|forces|stress|neutrality|kernel)"),
+        matching("terms of the loss", "", rf"train/({terms})"),
         matching("force error by element", "meV/Å", r"val/force_rmse/[A-Z][a-z]?"),
         matching("force error by configuration type", "meV/Å", r"val/force_rmse/config_type=.*"),
         matching("energy error by configuration type", "meV/atom", r"val/energy_rmse/config_type=.*"),

@@ -21,6 +21,12 @@ def no_forces(atoms):
     del atoms.arrays["forces"]
 
 
+def nothing(atoms):
+    no_energy(atoms)
+    no_forces(atoms)
+    del atoms.info["stress"]
+
+
 def nan_force(atoms):
     atoms.arrays["forces"][2, 1] = np.nan
 
@@ -75,8 +81,7 @@ def no_element(atoms):
 
 
 MISTAKES = [
-    (no_energy, r"no `energy`.*dataset\.energy_key"),
-    (no_forces, r"no `forces`.*dataset\.forces_key"),
+    (nothing, r"no `energy`.*dataset\.energy_key"),
     (nan_force, "`forces` has a value that is not finite; remove or repair"),
     (infinite_energy, "`energy` has a value that is not finite"),
     (infinite_position, "a position or the cell is not finite"),
@@ -106,6 +111,24 @@ def test_a_bad_frame_is_named_or_skipped_and_counted(tmp_path, caplog, mistake, 
     assert len(splits.skipped) == 1
     assert "skipped 1: " in caplog.text
     assert f"frame {FRAME}" in caplog.text
+
+
+@pytest.mark.parametrize(("lack", "name"), [(no_energy, "energy"), (no_forces, "forces")])
+def test_a_value_may_be_missing_from_some_frames_not_from_all(tmp_path, lack, name):
+    frames = [labelled_atoms(seed=i) for i in range(5)]
+    lack(frames[FRAME])
+    write(tmp_path / "some.xyz", frames, format="extxyz")
+    for skipped in (None, []):
+        found = read_structures(tmp_path / "some.xyz", skipped=skipped)
+        assert [s.value(name) is not None for s in found] == [i != FRAME for i in range(5)]
+        assert not skipped
+    for atoms in frames[:FRAME] + frames[FRAME + 1 :]:
+        lack(atoms)
+    write(tmp_path / "none.xyz", frames, format="extxyz")
+    with pytest.raises(InputError, match=rf"none\.xyz, frame 0: no `{name}`; it has .*stress.*dataset\.{name}_key"):
+        read_structures(tmp_path / "none.xyz")
+    splits = from_files(f"{tmp_path}/some.xyz", f"{tmp_path}/none.xyz", test_fraction=0)
+    assert all(s.value(name) is None for s in splits.val)
 
 
 def test_stress_of_a_wrong_shape_is_refused():

@@ -35,9 +35,7 @@ def schedules(
         raise InputError(f"scheduler.interval must be epoch or step, got {interval!r}")
     found: list[dict[str, Any]] = []
     if make_scheduler is not None:
-        given = getattr(make_scheduler, "keywords", {})
-        open_ = [name for name in LENGTHS if name in given and given[name] is None]
-        lengths = dict.fromkeys(open_, training_length(trainer, interval)) if open_ else {}
+        lengths = open_lengths(make_scheduler, interval, trainer)
         found.append({"scheduler": make_scheduler(optimizer, **lengths), "interval": interval})
         if isinstance(found[0]["scheduler"], ReduceLROnPlateau):
             validated = bool(trainer.datamodule.splits.val)
@@ -47,6 +45,28 @@ def schedules(
         warm_up = LinearLR(optimizer, warm_up_factor(0, warmup_steps), total_iters=warmup_steps - 1)
         found.append({"scheduler": warm_up, "interval": "step"})
     return found
+
+
+def open_lengths(
+    make_scheduler: Callable[..., LRScheduler] | None, interval: str, trainer: lightning.Trainer
+) -> dict[str, int]:
+    """Arguments of a schedule that stand for the whole training, with their values."""
+    given = getattr(make_scheduler, "keywords", {})
+    names = [name for name in LENGTHS if name in given and given[name] is None]
+    return dict.fromkeys(names, training_length(trainer, interval)) if names else {}
+
+
+def span(scheduler: LRScheduler, lengths: dict[str, int], warm_up: float) -> None:
+    """Have the schedule of a resumed run span the training where that is longer or shorter than it was: the rates are
+    then those of a training that was planned like this. `warm_up`: factor of the warm-up at this step.
+    """
+    if all(getattr(scheduler, name) == value for name, value in lengths.items()):
+        return
+    vars(scheduler).update(lengths)
+    rates = scheduler._get_closed_form_lr()  # what PyTorch's schedules take for a given epoch
+    scheduler._last_lr = [rate * warm_up for rate in rates]
+    for group, rate in zip(scheduler.optimizer.param_groups, scheduler._last_lr, strict=True):
+        group["lr"] = rate
 
 
 def training_length(trainer: lightning.Trainer, interval: str) -> int:

@@ -16,7 +16,7 @@ from sognet.errors import InputError
 from sognet.model import SOGNet, regularization
 from sognet.model.checkpoint import model_entry
 from sognet.targets import TARGETS
-from sognet.training.learning_rates import add_warm_up, schedules, warm_up_factor
+from sognet.training.learning_rates import add_warm_up, open_lengths, schedules, span, warm_up_factor
 from sognet.training.loss import PotentialLoss
 from sognet.training.metrics import PotentialErrors, known_errors
 
@@ -110,8 +110,11 @@ class PotentialModule(lightning.LightningModule):
         self.log_dict({"seconds": self.seconds, **rates})
 
     def on_train_start(self) -> None:
-        """Weights of the loss where a run is resumed in the middle of an epoch."""
+        """Weights of the loss, and length of the schedule, where a run is resumed."""
         self.training_loss = self.loss.at(self.current_epoch)
+        if lengths := open_lengths(self.make_scheduler, self.scheduler_interval, self.trainer):
+            warm_up = warm_up_factor(self.trainer.global_step, self.warmup_steps)
+            span(self.trainer.lr_scheduler_configs[0].scheduler, lengths, warm_up)
 
     def on_train_epoch_start(self) -> None:
         """Weights of the loss at this epoch; the kernel's weight decay fades with the learning rate."""

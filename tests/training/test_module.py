@@ -288,6 +288,23 @@ def test_a_schedule_over_an_unknown_time_is_refused(graphs):
         fit(module, graphs, [], max_epochs=-1, max_time="00:00:01:00")
 
 
+@pytest.mark.parametrize("warmup_steps", [0, 5])
+def test_a_resumed_schedule_spans_the_longer_training(graphs, tmp_path, warmup_steps):
+    def trained(**settings):
+        seen = []
+        schedule = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=None)
+        optimizer = partial(rates_of_steps(AdamW, seen), lr=0.1)
+        module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), optimizer, schedule, warmup_steps=warmup_steps)
+        return seen, fit(module, graphs, [], **settings)
+
+    _, trainer = trained(max_epochs=3)
+    torch.save(trainer._checkpoint_connector.dump_checkpoint(), tmp_path / "finished.ckpt")
+    seen, _ = trained(max_epochs=6, ckpt_path=tmp_path / "finished.ckpt")
+    cosine = [0.05 * (1 + np.cos(np.pi * n / 6)) for n in (3, 4, 5)]
+    warm = [min(1, (n + 1) / max(1, warmup_steps)) for n in (3, 4, 5)]
+    assert seen == pytest.approx(np.multiply(cosine, warm))
+
+
 @pytest.mark.parametrize("stop", [2, 5])
 def test_runs_that_kept_the_warm_up_out_of_the_optimizer_go_on_at_the_right_rates(graphs, tmp_path, stop):
     """Their checkpoints hold the rates of the schedule, and the state of no warm-up."""

@@ -1,6 +1,7 @@
 """What a user may bring: a descriptor, a model with energies, a long-range layer, a data set; not in the package."""
 
 import torch
+from ase.io import read
 from torch import Tensor, nn
 
 from sognet.data import Splits, read_structures, split_off
@@ -76,6 +77,10 @@ def own_set(path, n_test=2):
     structures = read_structures(path)
     train, val, test = split_off(structures[n_test:], 0.2, 0.0, seed=0)
     return Splits("own", train, val, structures[:n_test] + test)
+
+
+def set_of_atoms(path):
+    return Splits("atoms", read(path, ":"))
 
 
 def no_set(path):

@@ -131,6 +131,7 @@ def test_a_folder_does_not_say_what_is_trusted(tmp_path):
     ("settings", "message"),
     [
         ({"_target_": "own_models.no_set"}, "gives a list; it must return sognet.data.Splits"),
+        ({"_target_": "own_models.set_of_atoms"}, "train holds Atoms; make each a Structure"),
         ({"_target_": "own_models.own_set", "n_tests": 3}, "unexpected keyword argument 'n_tests'"),
         ({"_target_": "own_models.own_set", "n_test": 30}, "leave none to train on"),
         ({}, "no data set"),

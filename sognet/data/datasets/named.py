@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from sognet.data.datasets import DATA_SETS
 from sognet.data.splits import Splits
+from sognet.data.structure import Structure
 from sognet.errors import InputError
 from sognet.trust import OWN, resolve
 
@@ -48,6 +49,13 @@ def read_splits(dataset: Mapping[str, Any], trust: str | Iterable[str] = ()) -> 
         raise InputError(f"dataset: {target} gives a {type(splits).__name__}; it must return sognet.data.Splits")
     if not len(splits.train) + len(splits.val) + len(splits.test):
         raise InputError(f"dataset: {target} gives no structures")
+    for name, structures in splits if target.partition(".")[0] != OWN else ():
+        if not isinstance(structures[0], Structure):
+            kind = type(structures[0]).__name__
+            raise InputError(
+                f"dataset: {target}: {name} holds {kind}; make each a Structure, of ASE's atoms by "
+                "Structure.from_atoms(atoms, Keys(), source)"
+            )
     return splits
 
 

@@ -13,7 +13,11 @@ MILLI = 1000.0
 
 
 class PotentialErrors(Metric):
-    """RMSE and MAE of the targets, `energy_rmse` in meV/atom and so on, over the values that are there."""
+    """RMSE and MAE of the targets, `energy_rmse` in meV/atom and so on, over the values that are there.
+
+    A collection of torchmetrics' MeanSquaredError and MeanAbsoluteError warns of targets that nothing has, and sums in
+    single precision unless each is told otherwise.
+    """
 
     full_state_update = False
 

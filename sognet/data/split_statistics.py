@@ -15,14 +15,14 @@ from ase.cell import Cell
 from ase.data import atomic_numbers, chemical_symbols
 from vesin import NeighborList
 
-from sognet.data.structure import Structure
+from sognet.data.structure import Structure, is_isolated_atom
 
 logger = logging.getLogger(__name__)
 
 N_ELEMENTS = len(chemical_symbols)
 ROWS = 512  # structures that are added to the least-squares problem at once
 CUTOFF_OF_RANK = 1e-8  # singular values below this part of the largest count as zero
-VERSION = 1  # of what is computed; part of the name of cached statistics
+VERSION = 2  # of what is computed; part of the name of cached statistics
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Statistics:
 
     species: list[str]  # by atomic number
     reference_energies: dict[str, float]  # eV, by least squares
-    isolated_energies: dict[str, float]  # eV, of structures of one atom
+    isolated_energies: dict[str, float]  # eV, of isolated atoms
     force_rms: float  # eV/Å, of one component; 1 where the split has no forces
     average_neighbors: float | None = None  # per atom within the cutoff; None where no cutoff was given
 
@@ -53,7 +53,7 @@ def statistics(structures: Iterable[Structure], cutoff: float | None = None) -> 
         n_atoms += len(structure)
         if structure.energy is not None:
             composition.add(structure.numbers, structure.energy)
-            if len(structure) == 1:
+            if is_isolated_atom(structure):
                 isolated[chemical_symbols[structure.numbers[0]]] = structure.energy
         if structure.forces is not None:
             squares += float(np.square(structure.forces).sum())

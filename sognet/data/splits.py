@@ -1,13 +1,13 @@
 """Training, validation and test structures of a data set."""
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from sognet.data.split_statistics import Statistics
-from sognet.data.structure import Structure
+from sognet.data.structure import Structure, is_isolated_atom
 from sognet.errors import InputError
 
 
@@ -48,7 +48,8 @@ def split_off(
 ) -> tuple[list[Structure], list[Structure], list[Structure]]:
     """Random training, validation and test parts, each in the order of the input; fractions are rounded to numbers.
 
-    With `val_seed` the validation part is drawn anew from what the test part, which does not change, leaves.
+    With `val_seed` the validation part is drawn anew from what the test part, which does not change, leaves. An element
+    that has isolated atoms keeps one of them in the training part: it changes places with another structure.
 
     Raises
     ------
@@ -67,12 +68,33 @@ def split_off(
             "lower dataset.val_fraction or dataset.test_fraction, or give more structures"
         )
     order = np.random.default_rng(seed).permutation(n)
+    atoms = {i: int(s.numbers[0]) for i, s in enumerate(structures) if is_isolated_atom(s)}
+    _keep_isolated_atoms(order, n_val + n_test, n_val + n_test, atoms)
     if val_seed is not None:
         test = order[n_val : n_val + n_test]
         rest = np.random.default_rng(val_seed).permutation(np.setdiff1d(order, test))
         order = np.concatenate([rest[:n_val], test, rest[n_val:]])
+        _keep_isolated_atoms(order, n_val, n_val + n_test, atoms)
     parts = np.sort(order[n_val + n_test :]), np.sort(order[:n_val]), np.sort(order[n_val : n_val + n_test])
     return tuple([structures[i] for i in part] for part in parts)
+
+
+def _keep_isolated_atoms(order: np.ndarray, n_movable: int, n_held: int, atoms: Mapping[int, int]) -> None:
+    """Give the training part, which follows the first n_held of the order, an isolated atom of each element, in place.
+
+    Parameters
+    ----------
+    order : numbers of structures.
+    n_movable : how many of the order, from the first on, may go to the training part.
+    n_held : validation and test part.
+    atoms : elements of isolated atoms by the number of the structure.
+    """
+    for element in sorted(set(atoms.values())):
+        of_element = [k for k, i in enumerate(order.tolist()) if atoms.get(i) == element]
+        others = [k for k in range(n_held, len(order)) if int(order[k]) not in atoms]
+        if of_element[-1] < n_held and of_element[0] < n_movable and others:
+            pair = [of_element[0], others[0]]
+            order[pair] = order[pair[::-1]]
 
 
 def epoch_indices(weights: np.ndarray, epoch: int, seed: int) -> np.ndarray:

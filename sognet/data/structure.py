@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.geometry.minkowski_reduction import minkowski_reduce
 from ase.stress import voigt_6_to_full_3x3_stress
 from vesin import NeighborList
 
@@ -17,6 +18,10 @@ REQUIRED = ("energy", "forces")
 
 CLOSEST = 0.1
 """Atoms nearer than this (Å) are taken for a mistake in the file."""
+
+ISOLATED = 8.0
+"""A single atom whose images are at least so far away (Å) is an isolated atom: beyond the nearest distance in any
+crystal of one atom per cell, within the boxes in which plane-wave programs compute atoms."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,17 @@ class Structure:
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+
+def is_isolated_atom(structure: Structure) -> bool:
+    """Whether a structure is one atom without periodic images nearby; the primitive cell of a crystal is not."""
+    if len(structure) != 1:
+        return False
+    repeated = structure.cell[structure.pbc]
+    if not len(repeated):
+        return True
+    reduced, _ = minkowski_reduce(structure.cell, structure.pbc)
+    return bool(np.linalg.norm(reduced[structure.pbc], axis=1).min() >= ISOLATED)
 
 
 def _other_results(atoms: Atoms) -> dict[str, Any]:

@@ -131,6 +131,7 @@ def reference_energies(isolated: bool, found: Statistics) -> dict[str, float]:
         return found.reference_energies
     if missing := sorted(set(found.species) - set(found.isolated_energies)):
         raise InputError(
-            f"model.reference_energies=isolated needs a training structure of a single atom of {', '.join(missing)}"
+            f"model.reference_energies=isolated needs a training structure of a single atom of {', '.join(missing)}, "
+            "not periodic or in a box of at least 8 Å"
         )
     return found.isolated_energies

@@ -2,16 +2,19 @@
 
 import logging
 import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sognet.data import Splits, Stage, StructureDataModule, cached_statistics
 from sognet.data.split_contents import contents
+from sognet.data.streaming.sharded import ShardedStructures
 from sognet.errors import InputError
 from sognet.model import SOGNet, load_model, regularization
 from sognet.model.build import build_model
@@ -52,10 +55,27 @@ def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOG
         model = build_model(config.model, found, () if last else splits.train, trust)
         if not last:
             initialize(model, splits.train, config.model.get("initial_charges"))
+    check_elements(splits, model.short_range.species)
     check_rebuilds(model, trust)
     model.charge_key = config.dataset.get("charge_key") or model.charge_key
     freeze(model, config.freeze)
     return model
+
+
+def check_elements(splits: Splits, species: Collection[str]) -> None:
+    """Raise an InputError, by file and frame, where a split has an element that the model does not know."""
+    known = np.isin(np.arange(len(chemical_symbols)), [atomic_numbers[s] for s in species])
+    for split, structures in splits:
+        if split == "train" and isinstance(structures, ShardedStructures):
+            continue  # its statistics hold its elements
+        for structure in structures:
+            if not known[structure.numbers].all():
+                unknown = sorted({chemical_symbols[z] for z in structure.numbers[~known[structure.numbers]]})
+                raise InputError(
+                    f"{structure.source}: {', '.join(unknown)} in the {split} split, which no training structure has "
+                    f"(the model knows {', '.join(species)}); add structures with it to the training split, draw "
+                    "another one (dataset.seed), or take the frame out"
+                )
 
 
 def build_module(config: DictConfig, model: SOGNet, loss: PotentialLoss) -> PotentialModule:

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
+from ase.build import bulk
 from ase.io import write
 from structures import labelled_atoms, random_atoms
 
@@ -49,6 +51,34 @@ def test_another_draw_of_the_validation_part_leaves_the_test_part(structures):
         assert [len(train), len(val)] == [14, 2]
         assert sources(train) | sources(val) == sources(parts[0]) | sources(parts[1])
     assert len({frozenset(sources(val)) for _, val, _ in drawn}) > 1
+
+
+def single_atom(symbol, energy, box=12.0, pbc=False):
+    atoms = Atoms(symbol, [[0, 0, 0]], cell=[box] * 3, pbc=pbc, info={"energy": energy})
+    return Structure.from_atoms(atoms, Keys(forces=None), f"single {symbol}")
+
+
+def test_training_keeps_an_isolated_atom_of_each_element(structures):
+    with_atoms = [single_atom("Na", -1.0), single_atom("Cl", -2.0), single_atom("Cl", -2.0), *structures]
+    for seed in range(40):
+        parts = split_off(with_atoms, 0.3, 0.3, seed)
+        assert set(statistics(parts[0]).isolated_energies) == {"Na", "Cl"}
+        assert [len(p) for p in parts] == [9, 7, 7]
+        assert set().union(*map(sources, parts)) == sources(with_atoms)
+        again = [split_off(with_atoms, 0.3, 0.3, seed, val_seed=v) for v in range(4)]
+        assert all(set(statistics(p[0]).isolated_energies) == {"Na", "Cl"} for p in again)
+        assert len({frozenset(sources(p[2])) for p in again} | {frozenset(sources(parts[2]))}) == 1
+
+
+def test_the_primitive_cell_of_a_crystal_is_no_isolated_atom():
+    crystals = []
+    for a in (3.4, 3.61, 3.8):
+        copper = bulk("Cu", "fcc", a=a)
+        copper.info["energy"] = 99.0
+        crystals.append(Structure.from_atoms(copper, Keys(forces=None), "crystal"))
+    assert statistics([single_atom("Cu", 3.5), *crystals]).isolated_energies == {"Cu": 3.5}
+    assert statistics([single_atom("Cu", 3.5, pbc=True)]).isolated_energies == {"Cu": 3.5}  # a plane-wave program's box
+    assert statistics([single_atom("Cu", 3.5, box=5.0, pbc=True)]).isolated_energies == {}
 
 
 def test_impossible_splits_are_refused(structures):

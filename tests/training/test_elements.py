@@ -1,0 +1,19 @@
+"""Elements that the training split lacks are said before training."""
+
+import pytest
+from structures import labelled_atoms
+
+from sognet.data import Keys, Splits, Structure
+from sognet.errors import InputError
+from sognet.training.build import check_elements
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_element_of_another_split_is_named_with_file_and_frame(split):
+    known = [Structure.from_atoms(labelled_atoms(seed=i), Keys(), f"a.xyz, frame {i}") for i in range(3)]
+    silver = labelled_atoms()
+    silver.numbers[3] = 47
+    other = [known[0], Structure.from_atoms(silver, Keys(), "ag.xyz, frame 1")]
+    check_elements(Splits("a", known, known, known), ["Na", "Cl"])
+    with pytest.raises(InputError, match=rf"ag\.xyz, frame 1: Ag in the {split} split.*training split"):
+        check_elements(Splits("a", known, **{split: other}), ["Na", "Cl"])

@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sognet.data import Splits, Stage, StructureDataModule, cached_statistics
+from sognet.data.label_spread import label_spreads
 from sognet.data.split_contents import contents
 from sognet.data.streaming.sharded import ShardedStructures
 from sognet.errors import InputError
@@ -140,7 +141,8 @@ def check_regularization(loss: PotentialLoss, model: SOGNet) -> None:
 
 
 def check_targets(loss: PotentialLoss, splits: Splits) -> None:
-    """Tell the loss which part of the training structures has each target, and the user where some lack one.
+    """Tell the loss which part of the training structures has each target, and their spread where it needs it; tell the
+    user where some lack one.
 
     Raises
     ------
@@ -163,6 +165,11 @@ def check_targets(loss: PotentialLoss, splits: Splits) -> None:
                 f"(loss.{name}), and no training structure has one{of_cluster}; set loss.{name}=0 to train without"
             )
     loss.labelled = {name: _share(splits, name) for name in used}
+    if loss.needs_scales:
+        loss.scales.update(label_spreads(splits.train))
+        units = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
+        named = ", ".join(f"{name} {loss.scales[name]:.4g} {units.get(name, '')}".strip() for name in used)
+        logger.info("the loss counts errors in units of the spread of the training labels: %s", named)
     val = contents(splits.val) if splits.val else None
     if val is not None and used and not any(loss.weight(name) > 0 and val.count(name) for name in used):
         raise InputError(

@@ -8,8 +8,10 @@ from torch_geometric.data import Data
 from torchmetrics import Metric
 
 from sognet.targets import TARGETS, Target
+from sognet.training.loss import huber
 
 MILLI = 1000.0
+SUMS = ("squared", "absolute", "count", "huber")
 
 
 class PotentialErrors(Metric):
@@ -17,14 +19,20 @@ class PotentialErrors(Metric):
 
     A collection of torchmetrics' MeanSquaredError and MeanAbsoluteError warns of targets that nothing has, and sums in
     single precision unless each is told otherwise.
+
+    Attributes
+    ----------
+    limits : by target, where the loss counts errors linearly beyond (PotentialLoss.limits); the mean of Huber's
+        function, `energy_huber` in the square of the target's unit, is found as well.
     """
 
     full_state_update = False
 
     def __init__(self) -> None:
         super().__init__()
+        self.limits: dict[str, float] = {}
         for target in TARGETS.values():
-            for sum_of in ("squared", "absolute", "count"):
+            for sum_of in SUMS:
                 self.add_state(f"{target.name}_{sum_of}", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, out: dict[str, Tensor], batch: Data) -> None:
@@ -43,6 +51,8 @@ class PotentialErrors(Metric):
                 rmse = (getattr(self, f"{name}_squared") / count).sqrt().item()
                 errors[f"{target.label}_rmse"] = target.scale * rmse
                 errors[f"{target.label}_mae"] = target.scale * (getattr(self, f"{name}_absolute") / count).item()
+                if name in self.limits:
+                    errors[f"{target.label}_huber"] = (getattr(self, f"{name}_huber") / count).item()
         return errors
 
     def _add(self, target: str, error: Tensor) -> None:
@@ -51,9 +61,17 @@ class PotentialErrors(Metric):
             ("squared", error.square()),
             ("absolute", error.abs()),
             ("count", torch.ones_like(error)),
+            ("huber", self._huber(target, error)),
         ):
             name = f"{target}_{sum_of}"
             setattr(self, name, getattr(self, name) + value.sum())
+
+    def _huber(self, target: str, error: Tensor) -> Tensor:
+        """Huber's function of each value, for each of its components."""
+        if target not in self.limits or error.numel() == 0:
+            return torch.zeros_like(error)
+        squared = error.square().reshape(len(error), -1)
+        return huber(squared.mean(1, keepdim=True), self.limits[target]).expand_as(squared)
 
 
 def known_errors(

@@ -127,6 +127,10 @@ class PotentialModule(lightning.LightningModule):
                     rate /= warm_up_factor(self.trainer.global_step, self.warmup_steps)
                 group["weight_decay"] = self.kernel_weight_decay * max(0.0, 2 * rate - 1)
 
+    def on_validation_epoch_start(self) -> None:
+        """Where errors count linearly."""
+        self.errors.limits = self.loss.limits()
+
     def validation_step(self, batch: Data, batch_idx: int) -> dict[str, Tensor]:
         """Add a batch to the validation errors; returns the model's output, for callbacks."""
         out = {name: value.detach() for name, value in self(batch).items()}
@@ -138,9 +142,11 @@ class PotentialModule(lightning.LightningModule):
         errors = self.errors.compute()
         self.errors.reset()
         errors["loss"] = sum(
-            self.loss.weight(name) * (errors.get(f"{target.label}_rmse", 0.0) / target.scale) ** 2
-            for name, target in TARGETS.items()
+            self.loss.physical_weight(name) * errors.pop(f"{t.label}_huber", (errors[f"{t.label}_rmse"] / t.scale) ** 2)
+            for name, t in TARGETS.items()
+            if self.loss.weight(name) > 0 and f"{t.label}_rmse" in errors
         )
+        errors = {name: value for name, value in errors.items() if not name.endswith("_huber")}
         self.log_dict({f"val/{k}": v for k, v in errors.items()}, rank_zero_only=False, sync_dist=False)
         if "force_rmse" in errors:
             self.log("val F", errors["force_rmse"], prog_bar=True, logger=False)
@@ -170,10 +176,12 @@ class PotentialModule(lightning.LightningModule):
         """Add the description from which load_model rebuilds the model, and the time that training has taken."""
         checkpoint["sognet"] = model_entry(self.model)
         checkpoint["seconds"] = self.seconds
+        checkpoint["loss_scales"] = dict(self.loss.scales)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the time that training has taken."""
         self.seconds = self.earlier_seconds = checkpoint["seconds"]
+        self.loss.scales.update(checkpoint.get("loss_scales", {}))
         if self.warmup_steps > 1 and len(checkpoint["lr_schedulers"]) == int(self.make_scheduler is not None):
             add_warm_up(checkpoint, self.warmup_steps)
 

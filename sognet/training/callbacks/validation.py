@@ -32,15 +32,13 @@ class TrainingErrors(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Log."""
-        weights = pl_module.training_loss  # those of this epoch
-        metrics = trainer.callback_metrics
-        pl_module.log_dict(
-            {
-                f"train/{target.label}_rmse": target.scale * (metrics[f"train/{name}"] / weights.weight(name)).sqrt()
-                for name, target in TARGETS.items()
-                if weights.weight(name) > 0
-            }
-        )
+        weights, metrics = pl_module.training_loss, trainer.callback_metrics  # weights of this epoch
+        squares = {
+            target: metrics.get(f"train/{target.label}_mse", metrics[f"train/{name}"] / weights.physical_weight(name))
+            for name, target in TARGETS.items()
+            if weights.weight(name) > 0
+        }
+        pl_module.log_dict({f"train/{t.label}_rmse": t.scale * square.sqrt() for t, square in squares.items()})
 
 
 class ErrorsByGroup(lightning.Callback):

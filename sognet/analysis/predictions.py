@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from torch_geometric.data import Batch
 
 from sognet.data.loading.datamodule import GraphDataset
+from sognet.data.slabs import check_slabs
 from sognet.data.splits import Splits
 from sognet.data.structure import Structure
 from sognet.errors import InputError
@@ -124,9 +125,12 @@ def predict(
 
     Raises
     ------
-    InputError : a structure with an element that the model does not know; names its source.
+    InputError : a structure with an element that the model does not know, or a slab that its long range cannot sum;
+        names its source.
     """
     check_species(model, structures)
+    if not getattr(model.long_range, "takes_slabs", True):
+        check_slabs(structures)
     was_training = model.training
     model.eval()
     device = model.device

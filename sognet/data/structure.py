@@ -24,17 +24,29 @@ ISOLATED = 8.0
 crystal of one atom per cell, within the boxes in which plane-wave programs compute atoms."""
 
 
+STRESS_ORDERS = {"voigt": [0, 1, 2, 3, 4, 5], "vasp": [0, 1, 2, 4, 5, 3]}
+"""Places of xx, yy, zz, yz, xz and xy among six values."""
+
+
 @dataclass(frozen=True)
 class Keys:
     """Names of the reference values in the user's files; None where a value is not to be read.
 
-    Structures may lack some of them; a file without any energies or forces under these names is an error.
+    Structures may lack some of them; a file without any energies or forces under these names is an error. The stress of
+    a structure that has a virial W is -W/V. `stress_order` is that of stresses and virials of six values: `voigt`
+    (xx yy zz yz xz xy) or `vasp` (xx yy zz xy yz xz).
     """
 
     energy: str | None = "energy"
     forces: str | None = "forces"
     stress: str | None = "stress"
     charge: str | None = "charge"
+    virial: str | None = None
+    stress_order: str = "voigt"
+
+    def __post_init__(self) -> None:
+        if self.stress_order not in STRESS_ORDERS:
+            raise InputError(f"dataset.stress_order must be {' or '.join(STRESS_ORDERS)}, got {self.stress_order!r}")
 
 
 @dataclass
@@ -77,11 +89,11 @@ class Structure:
         """
         _check_geometry(atoms, source)
         energy = _value(atoms, keys.energy, (), source)
-        stress = _value(atoms, keys.stress, None, source)
-        if stress is not None:
-            if stress.shape not in ((3, 3), (6,), (9,)):
-                raise InputError(f"{source}: `{keys.stress}` has shape {stress.shape}; expected 6, 9 or 3×3 values")
-            stress = voigt_6_to_full_3x3_stress(stress) if stress.size == 6 else stress.reshape(3, 3)
+        stress = _tensor(atoms, keys.stress, keys.stress_order, source)
+        virial = _tensor(atoms, keys.virial, keys.stress_order, source)
+        if virial is not None:
+            volume = atoms.cell.volume
+            stress = -virial / volume if volume > 0 else None
         charge = _value(atoms, keys.charge, (), source)
         further = {}
         for target in further_targets():
@@ -179,14 +191,28 @@ def check_distances(i: np.ndarray, j: np.ndarray, distance: np.ndarray, source: 
         )
 
 
+def raw_value(atoms: Atoms, key: str | None) -> Any:
+    """What a structure has under a name among results, per-structure and per-atom values; None: nothing."""
+    results = atoms.calc.results if atoms.calc is not None else {}
+    places = (results, atoms.info, atoms.arrays) if key is not None else ()
+    return next((where[key] for where in places if where.get(key) is not None), None)
+
+
+def _tensor(atoms: Atoms, key: str | None, order: str, source: str) -> np.ndarray | None:
+    """Stress or virial (3, 3) of 6, 9 or 3×3 values."""
+    value = _value(atoms, key, None, source)
+    if value is None:
+        return None
+    if value.shape not in ((3, 3), (6,), (9,)):
+        raise InputError(f"{source}: `{key}` has shape {value.shape}; expected 6, 9 or 3×3 values")
+    return voigt_6_to_full_3x3_stress(value[STRESS_ORDERS[order]]) if value.size == 6 else value.reshape(3, 3)
+
+
 def _value(atoms: Atoms, key: str | None, shape: tuple[int, ...] | None, source: str) -> np.ndarray | None:
     """Reference value under `key` among results, per-structure and per-atom values, None where there is none; shape
     None: any shape.
     """
-    if key is None:
-        return None
-    results = atoms.calc.results if atoms.calc is not None else {}
-    value = next((where[key] for where in (results, atoms.info, atoms.arrays) if where.get(key) is not None), None)
+    value = raw_value(atoms, key)
     if value is None:
         return None
     try:

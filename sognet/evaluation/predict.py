@@ -35,7 +35,7 @@ def predict_file(config: DictConfig) -> None:
         models = [load_model(checkpoints[0], device, dtype, trust)]
     charge_key = config.charge_key or models[0].charge_key
     keys = Keys(energy=None, forces=None, stress=None, charge=charge_key)
-    structures = read_structures(config.path, keys, config.format, Units(length=config.length_unit))
+    structures = read_structures(config.path, keys, config.format, Units(length=config.length_unit), pbc=config.pbc)
     periodic = any(s.pbc.all() for s in structures)
     predictions = [list(predict(m, structures, config.batch_size, stress=periodic, progress=True)) for m in models]
     members = zip(*predictions, strict=True)

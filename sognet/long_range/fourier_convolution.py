@@ -38,6 +38,9 @@ class FourierConvolution(nn.Module):
     ValueError : unknown method, tolerance outside (0, 1), k_cut not positive.
     """
 
+    takes_slabs = False
+    """Whether structures may be periodic along some directions only; layers that do not say are taken to."""
+
     def __init__(
         self,
         kernel: SumOfGaussians,

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sognet.data import Splits, Stage, StructureDataModule, cached_statistics
 from sognet.data.label_spread import label_spreads
+from sognet.data.slabs import leave_out_slabs
 from sognet.data.split_contents import contents
 from sognet.data.streaming.sharded import ShardedStructures
 from sognet.errors import InputError
@@ -27,7 +28,7 @@ from sognet.training.fine_tuning import freeze, model_to_fine_tune
 from sognet.training.initial_values import initialize
 from sognet.training.loss import WEIGHTS, PotentialLoss
 from sognet.training.module import PotentialModule
-from sognet.trust import trusted_names
+from sognet.trust import resolve, trusted_names
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,10 @@ def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOG
     InputError : a checkpoint or a pattern of `freeze` that cannot be used, or a model that could not be loaded again.
     """
     trust = trusted_names(config.get("trust"))
+    if not takes_slabs(config, trust):
+        sources = (config.dataset.get("sources") or {}).values()
+        skip = config.dataset.get("skip_invalid") or any(s.get("skip_invalid") for s in sources)
+        leave_out_slabs(splits, bool(skip))
     if config.start_from:
         energies = config.model.reference_energies
         if last:
@@ -61,6 +66,16 @@ def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOG
     model.charge_key = config.dataset.get("charge_key") or model.charge_key
     freeze(model, config.freeze)
     return model
+
+
+def takes_slabs(config: DictConfig, trust: list[str]) -> bool:
+    """Whether the model of a configuration takes structures that are periodic along some directions only."""
+    if config.start_from:
+        layer = load_model(config.start_from, trust=trust).long_range
+    else:
+        target = config.model.long_range["_target_"]
+        layer = resolve(target, trust, "model.long_range._target_") if target else None
+    return getattr(layer, "takes_slabs", True)
 
 
 def check_elements(splits: Splits, species: Collection[str]) -> None:

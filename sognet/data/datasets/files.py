@@ -1,6 +1,7 @@
 """The user's own data: `dataset=files dataset.path=mine.xyz`."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from sognet.data.io.locate import Paths
@@ -34,6 +35,10 @@ def from_files(
     force_unit: str | None = None,
     stress_unit: str | None = None,
     skip_invalid: bool = False,
+    virial_key: str | None = None,
+    stress_sign: int = 1,
+    stress_order: str = "voigt",
+    pbc: Sequence[bool] | None = None,
 ) -> Splits:
     """Structures of files, with the other splits from files of their own or split off at random.
 
@@ -49,6 +54,10 @@ def from_files(
     energy_unit, length_unit, force_unit, stress_unit : see Units.
     skip_invalid : leave out structures that cannot be used instead of raising; how many and why is logged and kept in
         `Splits.skipped`.
+    virial_key : name of the virial, in the unit of the energy, which the stress is made of where there is one.
+    stress_sign : 1 for ASE's sign, -1 for VASP's; see Units.
+    stress_order : of six values, `voigt` or `vasp`; see Keys.
+    pbc : periodic directions in place of what the file says: [true, true, true] repeats slabs in all three.
 
     Raises
     ------
@@ -56,20 +65,22 @@ def from_files(
     """
     if not path:
         raise InputError("dataset=files needs dataset.path=<file>")
-    keys = Keys(energy_key, forces_key, stress_key, charge_key)
-    units = Units(energy_unit, length_unit, force_unit, stress_unit)
+    keys = Keys(energy_key, forces_key, stress_key, charge_key, virial_key, stress_order)
+    if pbc is not None and (len(pbc) != 3 or not all(isinstance(p, bool) for p in pbc)):
+        raise InputError(f"dataset.pbc must be three times true or false, as [true,true,true], got {pbc}")
+    units = Units(energy_unit, length_unit, force_unit, stress_unit, stress_sign)
     skipped: list[str] | None = [] if skip_invalid else None
     train, val, test = split_off(
-        read_structures(path, keys, format, units, skipped),
+        read_structures(path, keys, format, units, skipped, pbc=pbc),
         0.0 if val_path else val_fraction,
         0.0 if test_path else test_fraction,
         seed,
         val_seed,
     )
     if val_path:
-        val = read_structures(val_path, keys, format, units, skipped, required=())
+        val = read_structures(val_path, keys, format, units, skipped, required=(), pbc=pbc)
     if test_path:
-        test = read_structures(test_path, keys, format, units, skipped, required=())
+        test = read_structures(test_path, keys, format, units, skipped, required=(), pbc=pbc)
     if skipped:
         more = f" and {len(skipped) - SHOWN} more" if len(skipped) > SHOWN else ""
         logger.warning("skipped %d: %s%s", len(skipped), "; ".join(skipped[:SHOWN]), more)

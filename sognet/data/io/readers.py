@@ -1,6 +1,5 @@
 """Structures of files: one loop over the frames of every format, which names the file and frame of each mistake."""
 
-import io
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -10,14 +9,13 @@ import numpy as np
 from ase import Atoms
 from ase.db import connect
 from ase.io import iread
-from ase.io.extxyz import read_xyz
-from ase.io.formats import open_with_compression
 
 from sognet.data.io.deepmd import hdf5_frames, npy_frames
+from sognet.data.io.extended_xyz import xyz_frames
 from sognet.data.io.locate import CP2K, DEEPMD_HDF5, DEEPMD_NPY, Paths, Selection, files_of, format_of
 from sognet.data.io.outputs import ENDINGS, check_complete, cp2k_frames, outcar_frames
 from sognet.data.io.units import Units
-from sognet.data.structure import REQUIRED, Keys, Structure
+from sognet.data.structure import REQUIRED, Keys, Structure, raw_value
 from sognet.errors import InputError
 from sognet.progress import counted
 
@@ -32,12 +30,13 @@ def read_structures(
     units: Units | None = None,
     skipped: list[str] | None = None,
     required: Sequence[str] = REQUIRED,
+    pbc: Sequence[bool] | None = None,
 ) -> list[Structure]:
     """All structures that iter_structures gives, at least one.
 
     Parameters
     ----------
-    path, keys, file_format, units, skipped : as of iter_structures.
+    path, keys, file_format, units, skipped, pbc : as of iter_structures.
     required : targets that at least one of the structures must have; without any, each is skipped or an error.
 
     Raises
@@ -45,13 +44,17 @@ def read_structures(
     InputError : as iter_structures; or no structure has a required value, or nothing is left of what was read.
     """
     n_skipped, keys = len(skipped or ()), keys or Keys()
-    structures = list(counted(iter_structures(path, keys, file_format, units, skipped), f"structures of {path}"))
+    structures = list(counted(iter_structures(path, keys, file_format, units, skipped, pbc), f"structures of {path}"))
     for target in required:
         if structures and getattr(keys, target) is not None and all(s.value(target) is None for s in structures):
             if skipped is None:
                 raise InputError(structures[0].without(target, keys))
             skipped += [s.without(target, keys) for s in structures]
             structures = []
+    named = keys.virial or (keys.stress if keys.stress != Keys.stress else None)
+    if required and structures and named and all(s.stress is None for s in structures):
+        setting = "virial" if keys.virial else "stress"
+        raise InputError(f"{path}: no structure has `{named}`; correct dataset.{setting}_key, or leave it out")
     if not structures:
         reasons = (skipped or [])[n_skipped:]
         said = f"all {len(reasons)} were skipped, the first because of {reasons[0]}" if reasons else "none in the file"
@@ -65,6 +68,7 @@ def iter_structures(
     file_format: str | None = None,
     units: Units | None = None,
     skipped: list[str] | None = None,
+    pbc: Sequence[bool] | None = None,
 ) -> Iterator[Structure]:
     """Structures one after the other, without holding more than one in memory where the format allows it.
 
@@ -79,6 +83,7 @@ def iter_structures(
     units : of the values in the files, where the format does not fix them.
     skipped : by default a structure that cannot be used is an error. With a list, it is left out and the error's
         message is appended to the list; of a file that is broken, the frames before the break are used.
+    pbc : three directions, periodic or not, in place of what the file says.
 
     Raises
     ------
@@ -99,7 +104,7 @@ def iter_structures(
                 skipped.append(str(error))
                 break
             try:
-                structure = _structure(atoms, keys, units, f"{file}, frame {number}")
+                structure = _structure(atoms, keys, units, f"{file}, frame {number}", pbc)
             except InputError as error:
                 if skipped is None:
                     raise
@@ -108,10 +113,12 @@ def iter_structures(
             yield structure
 
 
-def _structure(atoms: Atoms, keys: Keys, units: Units, source: str) -> Structure:
+def _structure(atoms: Atoms, keys: Keys, units: Units, source: str, pbc: Sequence[bool] | None) -> Structure:
     units.scale_geometry(atoms)
+    if pbc is not None:
+        atoms.pbc = pbc
     structure = Structure.from_atoms(atoms, keys, source, partial=True)
-    units.scale_values(structure)
+    units.scale_values(structure, of_virial=raw_value(atoms, keys.virial) is not None)
     return structure
 
 
@@ -148,7 +155,7 @@ def _checked_frames(
 def _frames(file: Path, file_format: str | None, selection: Selection) -> Iterable[Atoms]:
     match file_format:
         case "extxyz":
-            return _xyz_frames(file)
+            return xyz_frames(file)
         case "db" | "json" | "aselmdb":
             return _database_frames(file, file_format, selection)
         case "vasp-out":
@@ -172,21 +179,6 @@ def _select(frames: Iterable[Atoms], selection: Selection) -> Iterator[tuple[int
     if all(part is None or part >= 0 for part in (selection.start, selection.stop, selection.step)):
         return islice(numbered, selection.start, selection.stop, selection.step)
     return iter(list(numbered)[selection])
-
-
-def _xyz_frames(file: Path) -> Iterator[Atoms]:
-    with open_with_compression(str(file)) as text:
-        while line := text.readline():
-            if not line.strip():
-                if rest := text.read().strip():
-                    raise ValueError(f"an empty line where a number of atoms is expected, before {rest[:20]!r}")
-                return
-            lines = [line]
-            for _ in range(int(line) + 1):
-                if not (line := text.readline()):
-                    raise ValueError(f"the file ends after {len(lines)} of the frame's {int(lines[0]) + 2} lines")
-                lines.append(line)
-            yield next(read_xyz(io.StringIO("".join(lines)), 0))
 
 
 def _is_lmdb(file: Path) -> bool:

@@ -30,18 +30,23 @@ class Units:
     energy, length : eV, meV, Hartree (Ha), Ry, kcal/mol, kJ/mol; Å (Angstrom), Bohr, nm, pm.
     force : energy and length with a slash between them, `Hartree/Bohr`; None: the two units above.
     stress : energy and length cubed, `eV/Å^3`, or GPa, kbar, bar; None: the two units above.
+    stress_sign : 1 where the stress is positive under tension and the virial its negative times the volume, as in ASE;
+        -1 where both are the other way round, as a stress of VASP (positive under compression).
 
     Raises
     ------
-    InputError : an unknown unit.
+    InputError : an unknown unit, or another sign.
     """
 
     energy: str = "eV"
     length: str = "Å"
     force: str | None = None
     stress: str | None = None
+    stress_sign: int = 1
 
     def __post_init__(self) -> None:
+        if self.stress_sign not in (1, -1):
+            raise InputError(f"dataset.stress_sign must be 1 or -1, got {self.stress_sign!r}")
         self.factors()
 
     def factors(self) -> dict[str, float]:
@@ -68,9 +73,16 @@ class Units:
             atoms.set_cell(atoms.cell.array * length)
             atoms.positions *= length
 
-    def scale_values(self, structure: Structure) -> None:
-        """Turn energy, forces and stress into eV and Å, in place; further values in `info` stay as they are."""
+    def scale_values(self, structure: Structure, of_virial: bool = False) -> None:
+        """Turn energy, forces and stress into eV and Å, in place; further values in `info` stay as they are.
+
+        Parameters
+        ----------
+        structure : with its geometry in Å.
+        of_virial : whether the stress was made of a virial, in the unit of the energy, and the volume in Å³.
+        """
         factors = self.factors()
+        factors["stress"] = self.stress_sign * (factors["energy"] if of_virial else factors["stress"])
         for name in ("energy", "forces", "stress"):
             value = getattr(structure, name)
             if value is not None and factors[name] != 1.0:

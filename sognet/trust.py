@@ -75,6 +75,26 @@ def search_working_directory() -> None:
     importlib.invalidate_caches()
 
 
+def import_trusted(trust: str | Iterable[str] | None) -> None:
+    """Import what is trusted, so that rows that it adds to the table of targets are there before data are read.
+
+    Whatever names something in a module that is not there says so.
+
+    Raises
+    ------
+    InputError : a module raises.
+    """
+    for name in trusted_names(trust):
+        search_working_directory()
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if not (error.name and _within(name, [error.name])):
+                raise InputError(f"trust={name}: importing {name} failed ({error})") from error
+        except Exception as error:
+            raise InputError(f"trust={name}: importing {name} failed ({type(error).__name__}: {error})") from error
+
+
 @lru_cache(maxsize=1)
 def registered() -> tuple[str, ...]:
     """Top-level packages that are registered, by whatever is installed outside the working directory."""

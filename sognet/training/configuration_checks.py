@@ -33,7 +33,6 @@ def of_a_model(initial_charges: dict[str, float] | Literal["auto"] | None) -> No
 HANDED_ON: dict[Callable, tuple[Callable, ...]] = {
     power_law_convolution: (SumOfGaussians.power_law, FourierConvolution),
     log_spaced_convolution: (SumOfGaussians.log_spaced, FourierConvolution),
-    SOGNet: (SOGNet, of_a_model),
 }
 """Functions that hand their settings on, and to whom."""
 
@@ -196,7 +195,10 @@ def _check_targets(node: DictConfig, name: str) -> None:
             f"{name}._target_={target}: there is nothing of this name ({reason}); for a module in this folder "
             f"add trust=[{target.partition('.')[0]}]"
         ) from None
-    _check_settings(node, (*HANDED_ON.get(function, (function,)), *BESIDE.get(name, ())), name)
+    handed_on = HANDED_ON.get(function, (function,))
+    if isinstance(function, type) and issubclass(function, SOGNet):
+        handed_on = (function, of_a_model)
+    _check_settings(node, (*handed_on, *BESIDE.get(name, ())), name)
 
 
 def _check_settings(node: DictConfig, functions: Sequence[Callable], name: str) -> None:

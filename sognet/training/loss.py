@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from sognet.errors import InputError
 from sognet.targets import TARGETS, Target, further_targets
 
 WEIGHTS = ("energy", "forces", "stress", "neutrality", "kernel")
@@ -38,13 +39,14 @@ class PotentialLoss(nn.Module):
     huber_delta : errors beyond this, in units of the same spread, count linearly and no longer squared (Huber): the
         pull of an energy, of the force on an atom or of a stress has a bound however wrong its label is. The squared
         error below it is the same as without. None: all errors are squared.
-    further : weights by name of further targets of the table.
+    targets : weights by name of further targets of the table.
     stages : weights that are others at first, [{"epochs": 200, "energy": 1.0}, ...]; those above follow, and are
         those of validation throughout.
 
     Raises
     ------
-    ValueError : a stage without `epochs`, or a weight of no target.
+    ValueError : a stage without `epochs`, or with what is not a weight, or a limit that is not positive.
+    InputError : a weight of a target that the table lacks.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class PotentialLoss(nn.Module):
         regularization: Mapping[str, float] | None = None,
         dimensionless: bool = False,
         huber_delta: float | None = None,
-        **further: float,
+        targets: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.energy = energy
@@ -67,9 +69,13 @@ class PotentialLoss(nn.Module):
         self.neutrality = neutrality
         self.kernel = kernel
         self.regularization = dict(regularization or {})
-        self.further = {target.name: further.pop(target.name, 0.0) for target in further_targets()}
-        if further:
-            raise ValueError(f"loss.{min(further)}: there is no such target; known are {', '.join(TARGETS)}")
+        known = [target.name for target in further_targets()]
+        if unknown := sorted(set(targets or {}) - set(known)):
+            raise InputError(
+                f"loss.targets.{unknown[0]}: no such row in the table of targets; it has "
+                f"{', '.join(known) or 'no further ones than energy, forces and stress'}"
+            )
+        self.further = dict.fromkeys(known, 0.0) | dict(targets or {})
         if huber_delta is not None and not huber_delta > 0:
             raise ValueError(f"loss.huber_delta must be positive or null, got {huber_delta}")
         self.dimensionless = dimensionless
@@ -83,13 +89,15 @@ class PotentialLoss(nn.Module):
 
     def at(self, epoch: int) -> "PotentialLoss":
         """The loss of an epoch."""
-        weights = {name: getattr(self, name) for name in (*WEIGHTS, "regularization", *SETTINGS)} | self.further
+        weights = {name: getattr(self, name) for name in (*WEIGHTS, "regularization", *SETTINGS)}
+        further = dict(self.further)
         for stage in self.stages:
             if epoch < stage["epochs"]:
-                weights |= {k: v for k, v in stage.items() if k != "epochs"}
+                weights |= {k: v for k, v in stage.items() if k in WEIGHTS}
+                further |= {k: v for k, v in stage.items() if k in further}
                 break
             epoch -= stage["epochs"]
-        loss = PotentialLoss(**weights)
+        loss = PotentialLoss(**weights, targets=further)
         loss.labelled, loss.scales = self.labelled, self.scales
         return loss
 

@@ -10,6 +10,7 @@ from torch_geometric.data import Batch, Data
 
 from sognet.data import Keys, Splits, Structure, StructureDataModule, build_graph
 from sognet.data.label_spread import label_spreads
+from sognet.errors import InputError
 from sognet.training.build import check_targets
 from sognet.training.callbacks.validation import TrainingErrors
 from sognet.training.loss import PotentialLoss
@@ -142,5 +143,5 @@ def test_a_resumed_run_counts_in_the_units_of_its_start(tmp_path):
 def test_a_huber_limit_that_is_not_positive_is_refused():
     with pytest.raises(ValueError, match=r"loss\.huber_delta must be positive"):
         PotentialLoss(1.0, 1.0, huber_delta=0.0)
-    with pytest.raises(ValueError, match=r"loss\.dipole: there is no such target"):
-        PotentialLoss(1.0, 1.0, dipole=1.0)
+    with pytest.raises(InputError, match=r"loss\.targets\.dipole: no such row"):
+        PotentialLoss(1.0, 1.0, targets={"dipole": 1.0})

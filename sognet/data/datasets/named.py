@@ -11,11 +11,11 @@ from sognet.data.datasets import DATA_SETS
 from sognet.data.splits import Splits
 from sognet.data.structure import Structure
 from sognet.errors import InputError
-from sognet.trust import OWN, resolve
+from sognet.trust import OWN, import_trusted, resolve
 
 
 def read_splits(dataset: Mapping[str, Any], trust: str | Iterable[str] = ()) -> Splits:
-    """Call the function that `_target_` names with the other settings.
+    """Call the function that `_target_` names with the other settings, after importing what is trusted.
 
     Parameters
     ----------
@@ -27,6 +27,7 @@ def read_splits(dataset: Mapping[str, Any], trust: str | Iterable[str] = ()) -> 
     InputError : no such function, one that is not trusted, other settings than it takes, or something else than
         `Splits` in return.
     """
+    import_trusted(trust)
     settings = OmegaConf.to_container(dataset, resolve=True) if OmegaConf.is_config(dataset) else dict(dataset)
     target = settings.pop("_target_", None)
     if not isinstance(target, str):

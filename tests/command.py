@@ -12,6 +12,10 @@ TIMEOUT = 300  # seconds
 MAIN = "from sognet.cli.main import main; main()"
 
 SMALL = [
+    "model=published",
+    "optimizer=adam",
+    "batch.batch_size=8",
+    "module.warmup_steps=0",
     "model.short_range.cutoff=4",
     "model.short_range.core_embedding=[4,8]",
     "model.short_range.shell_embedding=[4,8]",

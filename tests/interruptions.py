@@ -27,6 +27,10 @@ HOOKS = (
 
 TINY = [
     "dataset=files",
+    "model=published",
+    "optimizer=adam",
+    "batch.batch_size=8",
+    "module.warmup_steps=0",
     "model.short_range.cutoff=4",
     "model.short_range.core_embedding=[4]",
     "model.short_range.shell_embedding=[4]",

@@ -12,7 +12,6 @@ from sognet.cli.main import run_prepare
 from sognet.data import StructureDataModule, kf_water, stream
 from sognet.errors import InputError
 from sognet.training.loggers.workspace import create_dashboard
-from sognet.training.optimizers import soap
 
 EXTRAS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
@@ -24,7 +23,6 @@ EXTRAS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(
         (lambda folder: run_prepare(None), "stream"),
         (lambda folder: kf_water(root=folder), "generate"),
         (lambda folder: StructureDataModule(None, 4.0, neighbor_lists="device"), "neighbors"),
-        (lambda folder: soap([]), "soap"),
         (lambda folder: create_dashboard("entity/project"), "dashboard"),
     ],
 )

@@ -72,10 +72,12 @@ def test_composition_energies_are_given_fitted_or_of_isolated_atoms():
 
 
 def test_number_of_neighbours_is_given_or_counted():
-    given = build_model(composed("model.short_range.n_neighbors=7").model, FOUND)
-    counted = build_model(composed("model.short_range.n_neighbors=null").model, replace(FOUND, average_neighbors=31.5))
+    given = build_model(composed("model=published", "model.short_range.n_neighbors=7").model, FOUND)
+    counted = build_model(
+        composed("model=published", "model.short_range.n_neighbors=null").model, replace(FOUND, average_neighbors=31.5)
+    )
     with pytest.raises(InputError, match="n_neighbors"):
-        build_model(composed("model.short_range.n_neighbors=null").model, FOUND)
+        build_model(composed("model=published", "model.short_range.n_neighbors=null").model, FOUND)
     assert (given.short_range.n_neighbors, counted.short_range.n_neighbors) == (7, 31.5)
 
 

@@ -7,8 +7,6 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from sognet.extras import require
-
 
 class LBFGS(torch.optim.LBFGS):
     """L-BFGS with strong Wolfe line search, for data sets that fit into one batch.
@@ -64,13 +62,8 @@ def soap(
     lr, betas, weight_decay : as Adam's.
     precondition_frequency : steps between updates of the eigenbasis.
     max_precondition_dim : sides of weight matrices that are longer are left as they are.
-
-    Raises
-    ------
-    InputError : pytorch_optimizer is not installed.
     """
-    require("pytorch_optimizer", "soap")
-    from pytorch_optimizer import SOAP
+    from pytorch_optimizer import SOAP  # takes a second
 
     return SOAP(
         params,

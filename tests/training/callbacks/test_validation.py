@@ -42,6 +42,7 @@ def run_folder(tmp_path_factory) -> Path:
         config = compose(
             "train",
             [
+                "model=published", "optimizer=adam", "batch.batch_size=8",
                 f"folder={folder}", f"dataset.path={folder}/data.xyz", "dataset.val_fraction=0.3",
                 "dataset.test_fraction=0.1", "loss.stress=1.0", "loss.kernel=0.1", "model.n_latent=2",
                 "model.short_range.cutoff=4", "model.short_range.core_embedding=[4,8]",

@@ -81,8 +81,10 @@ def training_length(trainer: lightning.Trainer, interval: str) -> int:
     epochs = trainer.max_epochs if trainer.max_epochs > 0 else math.inf
     if interval == "epoch" and trainer.max_steps < 0 and math.isfinite(epochs):
         return trainer.max_epochs
-    batches, limit = len(trainer.datamodule.train_dataloader()), trainer.limit_train_batches
-    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    batches = trainer.num_training_batches  # once training has started, when a loader must no longer be laid out anew
+    if not math.isfinite(batches):
+        batches, limit = len(trainer.datamodule.train_dataloader()), trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     per_epoch = math.ceil(batches / trainer.accumulate_grad_batches)
     steps = min(epochs * per_epoch, trainer.max_steps if trainer.max_steps > 0 else math.inf)
     if not math.isfinite(steps):

@@ -16,6 +16,7 @@ from rich.table import Table
 from vesin import NeighborList
 
 from sognet.data.datasets.named import read_splits
+from sognet.data.inspection.outliers import outliers, sentences
 from sognet.data.inspection.repeated import duplicates
 from sognet.data.inspection.sanity_checks import sanity_warnings
 from sognet.data.splits import Splits, TooFewStructuresError, fill_fractions
@@ -64,7 +65,14 @@ def inspect(splits: Splits) -> dict[str, Any]:
     ratios = [d / _covalent(p) for found in distances.values() for one in found if one for d, p in [_tightest(one)]]
     contradicting = [d for d in repeated if (d.energy_difference or 0.0) > CONFLICT]
     across = [d for d in repeated if d.splits[0] != d.splits[1]]
-    said = list(sanity_warnings(sorted(everything, key=_place), ratios))
+    in_order = sorted(everything, key=_place)
+    standing_out = outliers(in_order)
+    said = [*sanity_warnings(in_order, ratios), *sentences(standing_out)]
+    if slabs := [s for s in in_order if s.pbc.any() and not s.pbc.all()]:
+        said.append(
+            f"{len(slabs)} structures are periodic along some directions only ({slabs[0].source}); a model with a long "
+            "range refuses them: set dataset.pbc=[true,true,true], or take model/long_range=none"
+        )
     if across:
         said.append(f"{len(across)} structures are in two splits: {across[0].sources[0]} is {across[0].sources[1]}")
     if contradicting:
@@ -82,6 +90,7 @@ def inspect(splits: Splits) -> dict[str, Any]:
             "across": {f"{a}, {b}": n for (a, b), n in counts.items() if a != b},
             "pairs": [asdict(d) for d in repeated],
         },
+        "outliers": [asdict(o) for o in standing_out],
         "skipped": splits.skipped,
         "warnings": said,
     }

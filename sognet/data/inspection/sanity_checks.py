@@ -7,14 +7,12 @@ import numpy as np
 from ase import units
 from ase.cell import Cell
 
-from sognet.data.split_statistics import ReferenceEnergyFit
+from sognet.data.inspection.stress_checks import stress_warnings
 from sognet.data.structure import Structure
 
 PLAUSIBLE_FORCE_RMS = (0.02, 10.0)  # eV/Å
 PLAUSIBLE_BOND = (0.5, 1.5)  # nearest distance over the sum of covalent radii, median over structures
 NET_FORCE = 0.02  # eV/Å per atom
-OUTLIER = 20.0  # times the median deviation of energies per atom from the composition's
-OUTLIER_AT_LEAST = 0.2  # eV/atom
 
 STEP = (1e-3, 0.2)  # Å, largest displacement between two frames whose energies are compared with their forces
 N_STEPS = 5
@@ -54,7 +52,7 @@ def sanity_warnings(structures: Sequence[Structure], nearest: Sequence[float]) -
     yield from _length_unit(nearest)
     yield from _net_forces(structures)
     yield from _consistency(structures)
-    yield from _outliers(structures)
+    yield from stress_warnings(structures)
 
 
 def all_electron_energy(numbers: np.ndarray) -> float:
@@ -165,24 +163,3 @@ def _difference_and_work(a: Structure, b: Structure) -> tuple[float, float] | No
     if not STEP[0] < np.abs(step).max() < STEP[1]:
         return None
     return b.energy - a.energy, -float(((a.forces + b.forces) / 2 * step).sum())
-
-
-def _outliers(structures: Sequence[Structure]) -> Iterator[str]:
-    labelled = [s for s in structures if s.energy is not None]
-    fit = ReferenceEnergyFit()
-    for s in labelled:
-        fit.add(s.numbers, s.energy)
-    if not labelled:
-        return
-    table = fit.energies_by_number()
-    deviation = np.array([(s.energy - table[s.numbers].sum()) / len(s) for s in labelled])
-    deviation = np.abs(deviation - np.median(deviation))
-    limit = max(OUTLIER_AT_LEAST, OUTLIER * float(np.median(deviation)))
-    far = np.flatnonzero(deviation > limit)
-    if len(far):
-        worst = labelled[int(deviation.argmax())].source
-        yield (
-            f"energies of {len(far)} structures are more than {limit:.2g} eV/atom away from those of the others of "
-            "their composition (failed calculations, or another level of theory?), "
-            f"the furthest {deviation.max():.3g} eV/atom ({worst})"
-        )

@@ -5,8 +5,10 @@ import re
 import shlex
 import sys
 
+import numpy as np
 import pytest
 import torch
+from ase.io import read, write
 from command import sognet
 from omegaconf import OmegaConf
 from structures import random_atoms
@@ -24,7 +26,10 @@ QUICK = ["trainer.max_epochs=1", "trainer=cpu", "logger=csv"]
 @pytest.fixture(scope="module")
 def folder(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("extending")
-    (folder / "mine.xyz").write_bytes(data.read_bytes())
+    frames = read(data, index=":")
+    for atoms in frames[1:]:  # the first lacks them
+        atoms.arrays["mulliken"] = np.where(atoms.numbers == 11, 0.9, -0.9)
+    write(folder / "mine.xyz", frames, format="extxyz")
     for _, title, text in BLOCKS:
         if title:
             (folder / title).parent.mkdir(parents=True, exist_ok=True)
@@ -52,9 +57,19 @@ def runs(folder):
 
 
 def test_every_kind_has_a_command_that_trains(runs):
-    assert list(runs) == ["my_descriptor", "my_external", "my_data", "my_layer", "my_training", "my_descriptor,my_data"]
+    assert list(runs) == [
+        "my_descriptor",
+        "my_external",
+        "my_data",
+        "my_layer",
+        "my_target",
+        "my_training",
+        "my_descriptor,my_data",
+    ]
     summaries = {name: json.loads((run / "summary.json").read_text()) for name, run in runs.items()}
     assert all(s["all"]["force_rmse"] > 0 for s in summaries.values())
+    assert summaries["my_target"]["all"]["charge_rmse"] > 0
+    assert summaries["my_target"]["all"]["n_charge"] == summaries["my_target"]["all"]["n_structures"] - 1
     assert summaries["my_layer"]["diagnostics"]["screening_length"] == pytest.approx(10, abs=2)
 
 

@@ -27,6 +27,9 @@ that a cuFINUFFT plan costs and the rate of complex matrix products; not measure
 SIMILAR_COST = 4.0
 """Structures whose atoms × modes differ by less than this factor are padded to one batch of matrix products."""
 
+PAIRS_TOGETHER = 1_000_000
+"""Pairs with padding, up to which structures without periodicity are summed in one go whatever their sizes."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -113,7 +116,7 @@ def _grouped(
     is_periodic = np.frombuffer(periodic, dtype=bool)
     _check_volumes(lattice, is_periodic)
     aperiodic = np.flatnonzero(~is_periodic & (n_atoms > 0)).tolist()
-    pairs = [("pairs", aperiodic, (0, 0, 0), b"")] if aperiodic else []
+    pairs = [("pairs", members, (0, 0, 0), b"") for members in _of_similar_size(aperiodic, n_atoms)]
     bounds = mode_bounds(lattice, k_cut)  # (B, 3)
     cost = n_atoms * (bounds[:, 0] + 1.0) * (2 * bounds[:, 1] + 1) * (2 * bounds[:, 2] + 1)
     groups: list[tuple[str, list[int]]] = []
@@ -125,6 +128,19 @@ def _grouped(
         else:
             groups.append((chosen, [i]))
     return pairs + [(m, s, tuple(bounds[s].max(0).tolist()), _distinct(lattice[s])) for m, s in groups]
+
+
+def _of_similar_size(structures: list[int], n_atoms: np.ndarray) -> list[list[int]]:
+    """Structures that are padded to the largest of their group: of similar numbers of pairs, or few altogether."""
+    groups: list[list[int]] = []
+    for i in sorted(structures, key=n_atoms.__getitem__):
+        n_pairs = int(n_atoms[i]) ** 2
+        last = groups[-1] if groups else []
+        if last and (n_pairs <= SIMILAR_COST * n_atoms[last[0]] ** 2 or n_pairs * (len(last) + 1) <= PAIRS_TOGETHER):
+            last.append(i)
+        else:
+            groups.append([i])
+    return [sorted(members) for members in groups]
 
 
 def _distinct(cells: np.ndarray) -> bytes:

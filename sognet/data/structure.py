@@ -219,6 +219,8 @@ def _value(atoms: Atoms, key: str | None, shape: tuple[int, ...] | None, source:
         array = np.array(value, dtype=float, order="C")  # sums depend on the order in memory
     except (TypeError, ValueError):
         raise InputError(f"{source}: `{key}` is not a number or array of numbers: {str(value)[:60]!r}") from None
+    if shape == () and array.size == 1:
+        array = array.reshape(())  # a list of one number, as databases often hold
     if shape is not None and array.shape != shape:
         raise InputError(f"{source}: `{key}` has shape {array.shape}, expected {shape}")
     if not np.isfinite(array).all():

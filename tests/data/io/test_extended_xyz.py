@@ -87,3 +87,8 @@ def test_unknown_signs_and_orders_are_refused():
         Units(stress_sign=2)
     with pytest.raises(InputError, match="stress_order must be voigt or vasp"):
         Keys(stress_order="xyz")
+
+
+@pytest.mark.parametrize("energy", ["{-1.5}", "[-1.5]"])
+def test_an_energy_in_a_list_of_one_is_a_number(tmp_path, energy):
+    assert read(tmp_path, frame(energy=energy)).energy == -1.5

@@ -1,10 +1,11 @@
 """The parts of a training run, from its configuration: starting model, module, data module, trainer."""
 
+import inspect
 import logging
 import math
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import lightning
 import numpy as np
@@ -75,6 +76,8 @@ def takes_slabs(config: DictConfig, trust: list[str]) -> bool:
     else:
         target = config.model.long_range["_target_"]
         layer = resolve(target, trust, "model.long_range._target_") if target else None
+    if inspect.isfunction(layer):
+        layer = get_type_hints(layer).get("return")
     return getattr(layer, "takes_slabs", True)
 
 

@@ -1,11 +1,13 @@
 """Elements that the training split lacks are said before training."""
 
 import pytest
+from hydra import compose, initialize_config_dir
 from structures import labelled_atoms
 
+from sognet.cli.configuration import CONFIGURATION
 from sognet.data import Keys, Splits, Structure
 from sognet.errors import InputError
-from sognet.training.build import check_elements
+from sognet.training.build import check_elements, takes_slabs
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
@@ -17,3 +19,10 @@ def test_element_of_another_split_is_named_with_file_and_frame(split):
     check_elements(Splits("a", known, known, known), ["Na", "Cl"])
     with pytest.raises(InputError, match=rf"ag\.xyz, frame 1: Ag in the {split} split.*training split"):
         check_elements(Splits("a", known, **{split: other}), ["Na", "Cl"])
+
+
+@pytest.mark.parametrize(("long_range", "taken"), [("power_law", False), ("log_spaced", False), ("none", True)])
+def test_slabs_are_for_models_without_a_long_range(long_range, taken):
+    with initialize_config_dir(str(CONFIGURATION), version_base=None):
+        config = compose("train", overrides=[f"model/long_range={long_range}"])
+    assert takes_slabs(config, []) is taken

@@ -108,6 +108,23 @@ def check(config: DictConfig, overrides: Sequence[str] = ()) -> None:
         raise InputError(contradiction)
 
 
+def check_settings(config: DictConfig, names: Sequence[str]) -> None:
+    """Check the groups that settings of a resumed run are in; others are as they were when it started.
+
+    Raises
+    ------
+    InputError : a type that what the setting is for does not have.
+    """
+    for group in dict.fromkeys(name.partition(".")[0] for name in names):
+        if isinstance(config.get(group), DictConfig):
+            _check_targets(config[group], group)
+        else:
+            _check_settings(OmegaConf.masked_copy(config, [group]), (of_a_run,), "")
+    if any(name.partition(".")[0] == "trainer" for name in names):
+        for contradiction in _of_the_length(config):
+            raise InputError(contradiction)
+
+
 def of_a_run(
     name: str,
     folder: str,
@@ -128,6 +145,9 @@ def contradictions(config: DictConfig, overrides: Sequence[str] = ()) -> Iterato
     """What cannot be meant, and what to do about it."""
     given = {o.lstrip("+~").partition("=")[0] for o in overrides}
     trainer, dataset = config.trainer, config.dataset
+    if config.seed is None:
+        yield "seed=null: training draws the same numbers when it is repeated; set a whole number"
+    yield from _of_the_length(config)
     of_the_model = [n for n in given if n.partition("/")[0].partition(".")[0] == "model"]
     if config.start_from and set(of_the_model) - {"model.reference_energies"}:
         yield f"{of_the_model[0]} and start_from both say what the model is; leave one of them out"
@@ -164,6 +184,15 @@ def contradictions(config: DictConfig, overrides: Sequence[str] = ()) -> Iterato
             "optimizer=lbfgs has no module.kernel_lr_factor, latent_lr_factor or kernel_weight_decay; leave them out "
             "or set optimizer=adam"
         )
+
+
+def _of_the_length(config: DictConfig) -> Iterator[str]:
+    """Settings of the trainer from which the length of the training is not known, or is none."""
+    trainer = config.trainer
+    if trainer.get("fast_dev_run"):
+        yield "trainer.fast_dev_run makes no checkpoint to report on; debug=limit tries a run to its end"
+    if trainer.get("max_epochs") is None and trainer.get("max_steps") is None and trainer.get("max_time") is None:
+        yield "trainer.max_epochs=null: set a number of epochs, trainer.max_steps or trainer.max_time"
 
 
 def check_one_batch(config: DictConfig, n_structures: int) -> None:

@@ -1,7 +1,8 @@
 """Learning rates over a training: a schedule by epochs or by training steps, after a linear warm-up."""
 
+import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning
@@ -9,6 +10,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau
 
 from sognet.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 LENGTHS = ("T_max", "total_iters", "total_steps")
 """Arguments of schedules that stand for the whole training where they are None."""
@@ -67,6 +70,48 @@ def span(scheduler: LRScheduler, lengths: dict[str, int], warm_up: float) -> Non
     scheduler._last_lr = [rate * warm_up for rate in rates]
     for group, rate in zip(scheduler.optimizer.param_groups, scheduler._last_lr, strict=True):
         group["lr"] = rate
+
+
+def settings_of(optimizer: Optimizer) -> list[dict[str, Any]]:
+    """Settings of the groups of an optimizer before training changes them."""
+    plain = (bool, int, float, str, tuple, list, type(None))
+    return [
+        {name: value for name, value in group.items() if name != "params" and isinstance(value, plain)}
+        for group in optimizer.param_groups
+    ]
+
+
+def change_settings(
+    optimizer: Optimizer,
+    schedulers: Sequence[LRScheduler],
+    before: Sequence[dict[str, Any]],
+    now: Sequence[dict[str, Any]],
+) -> None:
+    """Give the optimizer of a resumed run the settings that are asked for now, where they differ from those before.
+
+    A learning rate is changed by the same factor as the one that the schedule starts from. Nothing else changes.
+
+    Raises
+    ------
+    InputError : there are other groups of parameters.
+    """
+    if len(before) != len(now):
+        raise InputError("module.kernel_lr_factor, latent_lr_factor: a resumed run keeps its groups of parameters")
+    for i, (group, old, new) in enumerate(zip(optimizer.param_groups, before, now, strict=True)):
+        for name in (name for name in new if name in old and new[name] != old[name]):
+            logger.info("optimizer: %s is %s from here on, before %s", name, new[name], old[name])
+            if name != "lr":
+                group[name] = new[name]
+                continue
+            factor = new["lr"] / old["lr"] if old["lr"] else 1.0
+            group["lr"] = group["lr"] * factor if old["lr"] else new["lr"]
+            if "initial_lr" in group:
+                group["initial_lr"] = new["lr"]
+            for scheduler in schedulers:
+                if hasattr(scheduler, "base_lrs"):
+                    scheduler.base_lrs[i] = new["lr"]
+                if hasattr(scheduler, "_last_lr"):
+                    scheduler._last_lr[i] = group["lr"]
 
 
 def training_length(trainer: lightning.Trainer, interval: str) -> int:

@@ -16,7 +16,15 @@ from sognet.errors import InputError
 from sognet.model import SOGNet, regularization
 from sognet.model.checkpoint import model_entry
 from sognet.targets import TARGETS
-from sognet.training.learning_rates import add_warm_up, open_lengths, schedules, span, warm_up_factor
+from sognet.training.learning_rates import (
+    add_warm_up,
+    change_settings,
+    open_lengths,
+    schedules,
+    settings_of,
+    span,
+    warm_up_factor,
+)
 from sognet.training.loss import PotentialLoss
 from sognet.training.metrics import PotentialErrors, known_errors
 
@@ -67,6 +75,8 @@ class PotentialModule(lightning.LightningModule):
         self.scheduler_interval = scheduler_interval
         self.errors = PotentialErrors()
         self.logged_batch = -1
+        self.asked_for: list[dict[str, Any]] = []
+        self.saved_asked_for: list[dict[str, Any]] = []  # by the run that this one continues
         self.started = self.seconds = 0.0
         self.earlier_seconds = 0.0  # of training before this run was resumed
 
@@ -115,6 +125,9 @@ class PotentialModule(lightning.LightningModule):
         if lengths := open_lengths(self.make_scheduler, self.scheduler_interval, self.trainer):
             warm_up = warm_up_factor(self.trainer.global_step, self.warmup_steps)
             span(self.trainer.lr_scheduler_configs[0].scheduler, lengths, warm_up)
+        if self.saved_asked_for:
+            schedulers = [configured.scheduler for configured in self.trainer.lr_scheduler_configs]
+            change_settings(self.optimizers(use_pl_optimizer=False), schedulers, self.saved_asked_for, self.asked_for)
 
     def on_train_epoch_start(self) -> None:
         """Weights of the loss at this epoch; the kernel's weight decay fades with the learning rate."""
@@ -167,6 +180,7 @@ class PotentialModule(lightning.LightningModule):
                 group["weight_decay"] = self.kernel_weight_decay
             elif group.get("part") == "latents":
                 group["lr"] *= self.latent_lr_factor
+        self.asked_for = settings_of(optimizer)
         if self.make_scheduler is None and self.warmup_steps < 2:
             return {"optimizer": optimizer}
         found = schedules(optimizer, self.make_scheduler, self.scheduler_interval, self.warmup_steps, self.trainer)
@@ -176,11 +190,13 @@ class PotentialModule(lightning.LightningModule):
         """Add the description from which load_model rebuilds the model, and the time that training has taken."""
         checkpoint["sognet"] = model_entry(self.model)
         checkpoint["seconds"] = self.seconds
+        checkpoint["optimizer_settings"] = self.asked_for
         checkpoint["loss_scales"] = dict(self.loss.scales)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the time that training has taken."""
         self.seconds = self.earlier_seconds = checkpoint["seconds"]
+        self.saved_asked_for = checkpoint.get("optimizer_settings", [])
         self.loss.scales.update(checkpoint.get("loss_scales", {}))
         if self.warmup_steps > 1 and len(checkpoint["lr_schedulers"]) == int(self.make_scheduler is not None):
             add_warm_up(checkpoint, self.warmup_steps)

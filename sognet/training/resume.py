@@ -3,14 +3,19 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from sognet.errors import InputError
 from sognet.renamed_settings import up_to_date
 from sognet.training.checkpoint_io import LAST, in_folder
+from sognet.training.configuration_checks import check_settings
 from sognet.training.distributed.processes import global_rank
 from sognet.training.own_modules import check_saved_targets
+
+BELONG_TO_THE_RUN = ("model", "scheduler", "folder", "seed", "start_from")
+"""Groups and settings that a run keeps: its checkpoint holds what became of them."""
 
 
 def resumed_configuration(folder: Path, overrides: Sequence[str], trust: Iterable[str] = ()) -> DictConfig:
@@ -53,14 +58,33 @@ def save_configuration(config: DictConfig, file: Path) -> None:
 def overridden(config: DictConfig, overrides: Sequence[str], folder: Path) -> DictConfig:
     """Configuration of the run in a folder with the values `name=value`, but those of `resume` and `trust`.
 
+    Values are written as for any other run: in Hydra's grammar.
+
     Raises
     ------
-    InputError : a value that it does not have.
+    InputError : a value that the run does not have, that is of the wrong type, or that a resumed run keeps.
     """
-    for name, _, value in (o.lstrip("+").partition("=") for o in overrides):
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except OverrideParseException as error:
+        raise InputError(f"{error.override}: {error}") from None
+    changed = []
+    for override in parsed:
+        name = override.key_or_group
         if name in ("resume", "trust"):
             continue
-        if isinstance(OmegaConf.select(config, name, default=config), DictConfig):
+        if override.is_delete() or override.is_sweep_override():
+            raise InputError(f"{override.input_line}: a resumed run takes single values, name=value")
+        parent = name.rpartition(".")[0]
+        added = override.is_add() and isinstance(OmegaConf.select(config, parent), DictConfig) if parent else False
+        if isinstance(OmegaConf.select(config, name, default=None if added else config), DictConfig):
             raise InputError(f"{name}: not a single value of the run in {folder}; a resumed run keeps its groups")
-        OmegaConf.update(config, name, yaml.safe_load(value))
+        if name.partition(".")[0] in BELONG_TO_THE_RUN and OmegaConf.select(config, name) != override.value():
+            raise InputError(
+                f"{name}: a resumed run keeps its {name.partition('.')[0]}, which is in its checkpoint; start another "
+                f"run to change it (start_from={folder} goes on from its weights)"
+            )
+        OmegaConf.update(config, name, override.value())
+        changed.append(name)
+    check_settings(config, changed)
     return config

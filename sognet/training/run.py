@@ -21,6 +21,7 @@ from sognet.errors import InputError
 from sognet.model import load_model
 from sognet.model.checkpoint import read_checkpoint
 from sognet.progress import duration
+from sognet.training.absolute_paths import make_absolute
 from sognet.training.build import (
     build_datamodule,
     build_module,
@@ -80,6 +81,7 @@ def run(config: DictConfig) -> float | None:
         folder = claimed(folder)
     config.folder = str(folder)
     config = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+    make_absolute(config.dataset)
     if config.batch.stages:
         config.trainer.max_epochs = sum(stage.epochs for stage in config.batch.stages)
     fill_fractions(config.dataset)

@@ -1,0 +1,101 @@
+"""What the command line changes of a run that is resumed."""
+
+from functools import partial
+
+import pytest
+import torch
+from interruptions import tiny_run
+from omegaconf import OmegaConf
+
+from sognet.errors import InputError
+from sognet.training.learning_rates import change_settings, settings_of
+from sognet.training.resume import resumed_configuration
+
+
+@pytest.fixture
+def run(tmp_path):
+    tiny_run(tmp_path / "run", "dataset.path=mine.xyz")
+    (tmp_path / "run" / "checkpoints" / "last.ckpt").touch()
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("override", "name", "value"),
+    [
+        ("optimizer.lr=5e-4", "optimizer.lr", 5e-4),
+        ("trainer.max_epochs=18", "trainer.max_epochs", 18),
+        ("trainer.max_time=00:00:20:00", "trainer.max_time", "00:00:20:00"),
+        ("+trainer.max_steps=24", "trainer.max_steps", 24),
+        ("loss.energy=2e1", "loss.energy", 20.0),
+        ("batch.batch_size=4", "batch.batch_size", 4),
+        ("tags=[a,'b c']", "tags", ["a", "b c"]),
+        ("dataset.path='a=b.xyz'", "dataset.path", "a=b.xyz"),
+    ],
+)
+def test_values_are_read_as_hydra_reads_them_and_saved(run, override, name, value):
+    resumed_configuration(run, [override])
+    saved = OmegaConf.select(OmegaConf.load(run / "config.yaml"), name)
+    assert saved == value
+    assert type(saved) is type(value) or isinstance(value, list)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer.lr=quick", "optimizer.lr=quick: .*number"),
+        ("trainer.max_epochs=many", "trainer.max_epochs=many: .*integer"),
+        ("trainer.max_epochs=null", "trainer.max_epochs=null"),
+        ("batch.batch_size=1.5", "batch.batch_size=1.5: .*integer"),
+        ("optimizer.speed=1", "optimizer.speed"),
+        ("+optimizer.speed=1", "no optimizer.speed"),
+        ("optimizer=soap", "keeps its groups"),
+        ("~callbacks.last", "single values"),
+        ("optimizer.lr=1,2", "single values"),
+        ("optimizer.lr=[1", "optimizer.lr"),
+        ("model.n_latent=3", "model.n_latent: a resumed run keeps its model"),
+        ("scheduler.T_max=7", "scheduler.T_max: a resumed run keeps its scheduler"),
+        ("seed=7", "seed: a resumed run keeps its seed"),
+        ("seed=null", "seed: a resumed run keeps its seed"),
+    ],
+)
+def test_what_cannot_change_is_refused_by_name_and_nothing_is_written(run, override, message):
+    before = (run / "config.yaml").read_bytes()
+    with pytest.raises(InputError, match=message):
+        resumed_configuration(run, ["trainer.max_epochs=9", override])
+    assert (run / "config.yaml").read_bytes() == before
+
+
+SCHEDULES = {
+    "none": None,
+    "cosine": partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=10),
+    "exponential": partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.8),
+    "lambda": partial(torch.optim.lr_scheduler.LambdaLR, lr_lambda=lambda n: 1 / (1 + n)),
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_a_learning_rate_that_is_changed_is_that_of_a_run_that_had_it_from_the_start(schedule):
+    def parts(lr, weight_decay):
+        optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(1))], lr=lr, weight_decay=weight_decay)
+        asked_for = settings_of(optimizer)
+        return optimizer, asked_for, [schedule(optimizer)] if schedule else []
+
+    def rates(optimizer, schedulers, n):
+        seen = []
+        for _ in range(n):
+            seen.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            for scheduler in schedulers:
+                scheduler.step()
+        return seen
+
+    optimizer, before, schedulers = parts(0.1, 0.01)
+    rates(optimizer, schedulers, 4)
+    resumed, now, others = parts(0.02, 0.05)
+    resumed.load_state_dict(optimizer.state_dict())
+    for scheduler, other in zip(schedulers, others, strict=True):
+        other.load_state_dict(scheduler.state_dict())
+    change_settings(resumed, others, before, now)
+    fresh, _, its = parts(0.02, 0.05)
+    assert rates(resumed, others, 5) == pytest.approx(rates(fresh, its, 9)[4:])
+    assert resumed.param_groups[0]["weight_decay"] == 0.05

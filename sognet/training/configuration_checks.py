@@ -148,6 +148,13 @@ def contradictions(config: DictConfig, overrides: Sequence[str] = ()) -> Iterato
     if config.seed is None:
         yield "seed=null: training draws the same numbers when it is repeated; set a whole number"
     yield from _of_the_length(config)
+    for name, callback in config.callbacks.items():
+        kept = callback.get("save_top_k", 1) if callback else 1
+        if kept not in (0, 1) and "{" not in (callback.get("filename") or "{epoch}"):
+            yield (
+                f"callbacks.{name}.save_top_k={kept}: several checkpoints cannot all be {callback.filename}.ckpt; set "
+                f"callbacks.{name}.filename='{{epoch}}', and the best is best.ckpt as well when training ends"
+            )
     of_the_model = [n for n in given if n.partition("/")[0].partition(".")[0] == "model"]
     if config.start_from and set(of_the_model) - {"model.reference_energies"}:
         yield f"{of_the_model[0]} and start_from both say what the model is; leave one of them out"

@@ -22,6 +22,7 @@ from sognet.model import load_model
 from sognet.model.checkpoint import read_checkpoint
 from sognet.progress import duration
 from sognet.training.absolute_paths import make_absolute
+from sognet.training.best_checkpoint import name_the_best
 from sognet.training.build import (
     build_datamodule,
     build_module,
@@ -140,6 +141,8 @@ def train(config: DictConfig) -> float | None:
         if not trainer.is_global_zero:
             return None
     seconds = module.earlier_seconds + time.perf_counter() - started
+    if config.train:
+        name_the_best(trainer.checkpoint_callbacks, folder / "checkpoints")
     checkpoints = [folder / "checkpoints" / name for name in (BEST, LAST)]
     best = next((file for file in checkpoints if file.is_file()), None)
     if best is None and config.train:

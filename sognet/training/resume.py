@@ -88,3 +88,10 @@ def overridden(config: DictConfig, overrides: Sequence[str], folder: Path) -> Di
         changed.append(name)
     check_settings(config, changed)
     return config
+
+
+def spent(trainer: DictConfig) -> str:
+    """What a run had to train with, in words, where a resumed run finds nothing of it left."""
+    lengths = {name: trainer.get(name) for name in ("max_epochs", "max_steps", "max_time")}
+    given = [f"trainer.{name}={value}" for name, value in lengths.items() if value not in (None, -1)]
+    return f"the run has had all of {' or '.join(given)}" if given else "the run is finished"

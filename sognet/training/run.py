@@ -43,7 +43,7 @@ from sognet.training.loggers.metrics_file import forget_metrics_after
 from sognet.training.loggers.wandb_run import WandbRun
 from sognet.training.loss import PotentialLoss
 from sognet.training.own_modules import with_own_targets
-from sognet.training.resume import resumed_configuration, save_configuration
+from sognet.training.resume import resumed_configuration, save_configuration, spent
 from sognet.training.run_folder import claimed, command_line, finished_error, is_started_member, unclaimed_where_refused
 from sognet.trust import search_working_directory, trusted_names
 
@@ -132,7 +132,8 @@ def train(config: DictConfig) -> float | None:
         extra = [LongRangeDiagnostics(box_length(reported))] if model.long_range is not None else []
         trainer = build_trainer(config, bool(splits.val), datamodule, extra)
         if config.train and last and trainer.is_global_zero:
-            forget_metrics_after(folder / "metrics.csv", read_checkpoint(last).get("global_step", 0))
+            steps_before = read_checkpoint(last).get("global_step", 0)
+            forget_metrics_after(folder / "metrics.csv", steps_before)
         if trainer.is_global_zero:
             for run_logger in trainer.loggers:
                 log_configuration(run_logger, config)
@@ -140,6 +141,10 @@ def train(config: DictConfig) -> float | None:
             trainer.fit(module, datamodule, ckpt_path=last, weights_only=True)
         if not trainer.is_global_zero:
             return None
+    if config.train and last and trainer.global_step == steps_before:
+        logger.warning(
+            "nothing was trained: %s; raise trainer.max_epochs, max_steps or max_time", spent(config.trainer)
+        )
     seconds = module.earlier_seconds + time.perf_counter() - started
     if config.train:
         name_the_best(trainer.checkpoint_callbacks, folder / "checkpoints")

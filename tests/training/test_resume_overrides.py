@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from sognet.errors import InputError
 from sognet.training.learning_rates import change_settings, settings_of
-from sognet.training.resume import resumed_configuration
+from sognet.training.resume import resumed_configuration, spent
 
 
 @pytest.fixture
@@ -99,3 +99,8 @@ def test_a_learning_rate_that_is_changed_is_that_of_a_run_that_had_it_from_the_s
     fresh, _, its = parts(0.02, 0.05)
     assert rates(resumed, others, 5) == pytest.approx(rates(fresh, its, 9)[4:])
     assert resumed.param_groups[0]["weight_decay"] == 0.05
+
+
+def test_a_run_with_nothing_left_says_what_it_had():
+    trainer = OmegaConf.create({"max_epochs": 5, "max_steps": -1, "max_time": "00:00:20:00"})
+    assert spent(trainer) == "the run has had all of trainer.max_epochs=5 or trainer.max_time=00:00:20:00"

@@ -49,19 +49,16 @@ def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOG
         sources = (config.dataset.get("sources") or {}).values()
         skip = config.dataset.get("skip_invalid") or any(s.get("skip_invalid") for s in sources)
         leave_out_slabs(splits, bool(skip))
-    if config.start_from:
-        energies = config.model.reference_energies
-        if last:
-            model = load_model(last, trust=trust)
-        else:
-            model = model_to_fine_tune(config.start_from, splits.train, energies, trust)
+    if last:  # with the scales and reference energies that it was built with
+        model = load_model(last, trust=trust).train()
+    elif config.start_from:
+        model = model_to_fine_tune(config.start_from, splits.train, config.model.reference_energies, trust)
     else:
         counts_neighbors = config.model.short_range.get("n_neighbors", 0.0) is None
         cutoff = config.model.short_range.cutoff if counts_neighbors else None
         found = splits.statistics or cached_statistics(splits.train, cutoff, config.paths.data)
-        model = build_model(config.model, found, () if last else splits.train, trust)
-        if not last:
-            initialize(model, splits.train, config.model.get("initial_charges"))
+        model = build_model(config.model, found, splits.train, trust)
+        initialize(model, splits.train, config.model.get("initial_charges"))
     check_elements(splits, model.short_range.species)
     check_rebuilds(model, trust)
     model.charge_key = config.dataset.get("charge_key") or model.charge_key

@@ -135,6 +135,7 @@ def of_a_run(
     ensemble: int,
     resume: str | None,
     trust: list[str] | str | None,
+    data_changed: Literal["accept"] | None,
     start_from: str | None,
     freeze: list[str],
 ) -> None:

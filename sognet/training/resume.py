@@ -17,6 +17,9 @@ from sognet.training.own_modules import check_saved_targets
 BELONG_TO_THE_RUN = ("model", "scheduler", "folder", "seed", "start_from")
 """Groups and settings that a run keeps: its checkpoint holds what became of them."""
 
+OF_THE_COMMAND = ("trust", "data_changed")
+"""Settings that hold for one command and are not kept with the run."""
+
 
 def resumed_configuration(folder: Path, overrides: Sequence[str], trust: Iterable[str] = ()) -> DictConfig:
     """Configuration of the run in a folder, with the values `name=value` that the command line gives.
@@ -39,6 +42,7 @@ def resumed_configuration(folder: Path, overrides: Sequence[str], trust: Iterabl
     if global_rank() == 0:
         save_configuration(config, folder / "config.yaml")
     config.trust = list(trust)
+    config.data_changed = next((o.partition("=")[2] for o in overrides if o.startswith("data_changed=")), None)
     return config
 
 
@@ -49,9 +53,9 @@ def moved(config: DictConfig, folder: Path) -> DictConfig:
 
 
 def save_configuration(config: DictConfig, file: Path) -> None:
-    """Write the configuration of a run, in one step, without what the user trusts."""
+    """Write the configuration of a run, in one step, without what holds for one command."""
     partial = file.with_name(f"{file.name}.part")
-    OmegaConf.save(OmegaConf.masked_copy(config, [name for name in config if name != "trust"]), partial)
+    OmegaConf.save(OmegaConf.masked_copy(config, [name for name in config if name not in OF_THE_COMMAND]), partial)
     partial.replace(file)  # other ranks may be reading it
 
 
@@ -71,7 +75,7 @@ def overridden(config: DictConfig, overrides: Sequence[str], folder: Path) -> Di
     changed = []
     for override in parsed:
         name = override.key_or_group
-        if name in ("resume", "trust"):
+        if name == "resume" or name in OF_THE_COMMAND:
             continue
         if override.is_delete() or override.is_sweep_override():
             raise InputError(f"{override.input_line}: a resumed run takes single values, name=value")

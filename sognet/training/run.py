@@ -37,6 +37,7 @@ from sognet.training.callbacks.preemption import requeued
 from sognet.training.callbacks.progress import why_ended
 from sognet.training.checkpoint_io import BEST, LAST
 from sognet.training.configuration_checks import check, check_one_batch
+from sognet.training.data_fingerprint import fingerprint, same_data
 from sognet.training.distributed.processes import distributed, global_rank
 from sognet.training.loggers.media import log_configuration, log_media, pixels
 from sognet.training.loggers.metrics_file import forget_metrics_after
@@ -116,14 +117,18 @@ def train(config: DictConfig) -> float | None:
     if trust:
         search_working_directory()
     splits = read_splits(config.dataset, trust)
+    last = folder / "checkpoints" / LAST
+    last = last if last.is_file() else None  # of the run that this one continues
+    if last:
+        saved = read_checkpoint(last).get("data", {})
+        splits = same_data(splits, saved, config.get("data_changed") == "accept", str(folder))
     loss: PotentialLoss = instantiate(config.loss)
     check_targets(loss, splits)
     check_one_batch(config, len(splits.train))
-    last = folder / "checkpoints" / LAST
-    last = last if last.is_file() else None  # of the run that this one continues
     model = starting_model(config, splits, last)
     datamodule = build_datamodule(config, splits, model.cutoff)
     module = build_module(config, model, loss)
+    module.data_fingerprint = fingerprint(splits)
     logger.info("%d training, %d validation, %d test structures", *map(len, (splits.train, splits.val, splits.test)))
     reported = reported_splits(config, splits)
     if global_rank() == 0:

@@ -257,5 +257,5 @@ def test_fine_tuning_starts_from_a_trained_model(trained, data, tmp_path):
     changed = {
         name for (name, a), b in zip(before.named_parameters(), after.parameters(), strict=True) if (a != b).any()
     }
-    assert {name.partition(".")[0] for name in changed} == {"element_head", "energy_head", "latent_head", "long_range"}
+    assert {name.partition(".")[0] for name in changed} == {"energy_head", "latent_head", "long_range"}
     assert "start_from" in sognet(*common, "model.n_latent=3", fails=True)

@@ -154,7 +154,7 @@ def test_nearest_distances_are_those_of_the_images():
 
 def test_the_command_prints_and_writes_what_it_found(tmp_path, capsys, frames):
     bad = labelled_atoms(seed=9)
-    del bad.info["energy"]
+    bad.info["energy"] = np.nan
     write(tmp_path / "mine.xyz", [*frames, bad], format="extxyz")
     with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
         config = compose("data_inspect", [f"dataset.path={tmp_path}/mine.xyz", f"folder={tmp_path}/out"])
@@ -164,7 +164,7 @@ def test_the_command_prints_and_writes_what_it_found(tmp_path, capsys, frames):
     assert len(found["skipped"]) == 1
     printed = capsys.readouterr().out
     assert "structures that cannot be used: 1" in printed
-    assert "mine.xyz, frame 12: no `energy`" in printed
+    assert "mine.xyz, frame 12: `energy` has a value that is not finite" in printed
     assert "nothing looks like a mistake" in printed
 
 

@@ -62,11 +62,7 @@ def flatten_cell(atoms):
     atoms.cell[2] = atoms.cell[1]
 
 
-def drop_forces(atoms):
-    del atoms.arrays["forces"]
-
-
-@pytest.mark.parametrize("mistake", [break_force, break_energy, overlap, flatten_cell, drop_forces])
+@pytest.mark.parametrize("mistake", [break_force, break_energy, overlap, flatten_cell])
 def test_mistakes_name_file_and_frame(tmp_path, mistake):
     frames = [labelled_atoms(seed=i) for i in range(4)]
     mistake(frames[2])

@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sognet.data.splits import Splits
-from sognet.data.streaming.sharded import ShardedStructures
 from sognet.data.structure import Structure
 from sognet.errors import InputError
+
+if TYPE_CHECKING:
+    from sognet.data.splits import Splits
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ def check_slabs(structures: Iterable[Structure]) -> None:
         raise InputError(reason)
 
 
-def leave_out_slabs(splits: Splits, skip: bool) -> None:
+def leave_out_slabs(splits: "Splits", skip: bool) -> None:
     """Take the structures that a model with this layer cannot take out of the splits, in place; prepared ones are
     refused.
 
@@ -46,6 +48,8 @@ def leave_out_slabs(splits: Splits, skip: bool) -> None:
     ------
     InputError : the first one, without `skip`; or nothing is left to train on.
     """
+    from sognet.data.streaming.sharded import ShardedStructures  # which a calculator need not load
+
     for split, structures in splits:
         prepared = isinstance(structures, ShardedStructures)
         if prepared and split == "train":

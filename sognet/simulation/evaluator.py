@@ -14,6 +14,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from sognet.data import Structure
 from sognet.data.graph import build_batch
+from sognet.data.slabs import check_slabs
 from sognet.errors import InputError
 from sognet.model import SOGNet, load_model
 from sognet.model.checkpoint import as_device, as_dtype
@@ -77,14 +78,15 @@ class Evaluator:
 
         Raises
         ------
-        InputError : an element that the model does not know, or what is not finite.
+        InputError : an element that the model does not know, what is not finite, or a slab that the long range cannot
+            sum.
         """
         species = self.members[0].species
         if foreign := sorted(set(atoms.get_chemical_symbols()) - set(species)):
             raise InputError(f"{source}: the structure has {', '.join(foreign)}; the model knows {', '.join(species)}")
         if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
             raise InputError(f"{source}: a position or the cell is not finite")
-        return Structure(
+        structure = Structure(
             numbers=atoms.numbers,
             positions=np.array(atoms.positions, dtype=float, order="C"),
             cell=np.array(atoms.cell.array, dtype=float, order="C"),
@@ -92,6 +94,9 @@ class Evaluator:
             source=source,
             charge=self.charge(atoms),
         )
+        if not all(getattr(m.long_range, "takes_slabs", True) for m in self.members):
+            check_slabs([structure])
+        return structure
 
     def charge(self, atoms: Atoms) -> float:
         """Total charge (e) that the model is told; zero, with a warning, where a model of charges finds none."""

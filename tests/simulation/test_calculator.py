@@ -202,6 +202,16 @@ def test_stress_is_that_of_finite_strains():
     np.testing.assert_allclose(atoms.get_stress(), calculate_numerical_stress(atoms, eps=1e-5), atol=1e-8)
 
 
+def test_slabs_are_refused_by_a_model_with_long_range_and_taken_without():
+    atoms = random_atoms()
+    atoms.pbc = [True, True, False]
+    with pytest.raises(InputError, match="T T F"):
+        SOGNetCalculator(small_model()).get_potential_energy(atoms)
+    model = small_model()
+    model.long_range = None
+    assert np.isfinite(SOGNetCalculator(model).get_potential_energy(atoms))
+
+
 def test_a_device_that_is_not_here_is_refused():
     with pytest.raises(InputError, match="device=gpu: not available here"):
         SOGNetCalculator(small_model(), device="gpu")

@@ -9,12 +9,25 @@ import torch
 from ase.io import write
 from structures import labelled_atoms
 
+from sognet.targets import TARGETS
+
 os.environ["WANDB_MODE"] = "offline"  # whoever runs the tests
 
 
 @pytest.fixture(autouse=True)
 def _reproducible():
     torch.manual_seed(0)
+
+
+ROWS = dict(TARGETS)
+
+
+@pytest.fixture(autouse=True)
+def _targets_of_one_test_only():
+    """Rows that a test, or a page of the documentation that it runs, adds to the table of targets go with it."""
+    yield
+    TARGETS.clear()
+    TARGETS.update(ROWS)
 
 
 @pytest.fixture

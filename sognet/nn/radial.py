@@ -18,13 +18,16 @@ class _PolynomialCutoff(torch.autograd.Function):
     """(1−x)³ Σ_i<p (i+1)(i+2)/2 x^i, the same polynomial without the cancellation near the cutoff."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, power: int) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.power = power
+    def forward(x: Tensor, power: int) -> Tensor:
         series = torch.full_like(x, power * (power + 1) / 2)
         for i in reversed(range(power - 1)):
             series = series * x + (i + 1) * (i + 2) / 2
         return (1 - x) ** 3 * series
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        x, ctx.power = inputs
+        ctx.save_for_backward(x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:

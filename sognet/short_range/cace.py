@@ -6,6 +6,7 @@ radial functions are mixed out of a few, R_nlc = Σ_b W_nlcb B_b. Neither the re
 on the neighbour, so the sum over neighbours needs only a_s(z_j) B_b(r_ij) x^lx y^ly z^lz; both come after it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch_geometric.data import Data
 from sognet.nn.radial import BesselFunctions, polynomial_cutoff
 from sognet.short_range.angular import Invariants, Monomials
 from sognet.short_range.edges import PairMatrix, SpeciesIndex, edge_vectors, neighbour_slots
-from sognet.short_range.message_passing import MessagePassing
+from sognet.short_range.message_passing import MESSAGES, MessagePassing
 
 LARGEST_ORDER = 10
 """The number of invariants grows steeply with the order; published models end at 4."""
@@ -44,13 +45,17 @@ class CACE(nn.Module):
     nu_max : largest number of neighbour sums in a product, 1 to 4.
     n_embedding : length of the embedding of the sender and of the receiver; channels are their pairs.
     n_message_passing : 0 or more layers; the invariants of each are appended.
+    messages : which terms a layer adds up: "memory", the atom's own sums; "decay", those of its neighbours, decaying
+        with distance; "network", the edge basis weighted by a network of the sender's invariants.
+    message_hidden : hidden widths of that network; none: a linear function.
+    cutoff_power : p of the polynomial cutoff, 2 or more.
     orthogonal_embeddings : start from embeddings that are orthogonal to each other and of equal length, as far as their
         length allows, instead of normally distributed ones, of which two can be almost parallel: their elements look
         alike then until training has told them apart.
 
     Raises
     ------
-    ValueError : a number out of range.
+    ValueError : a number out of range, unknown messages.
     """
 
     def __init__(
@@ -64,6 +69,9 @@ class CACE(nn.Module):
         n_embedding: int = 3,
         n_message_passing: int = 0,
         orthogonal_embeddings: bool = False,
+        messages: Sequence[str] = MESSAGES,
+        message_hidden: Sequence[int] = (24,),
+        cutoff_power: int = 6,
     ) -> None:
         super().__init__()
         if min(n_bessel, n_radial, n_embedding) < 1 or n_message_passing < 0 or cutoff <= 0:
@@ -73,8 +81,15 @@ class CACE(nn.Module):
             )
         if not 0 <= l_max <= LARGEST_ORDER:
             raise ValueError(f"l_max must lie within 0 and {LARGEST_ORDER}, got {l_max}")
+        if int(cutoff_power) != cutoff_power or cutoff_power < 2:
+            raise ValueError(f"cutoff_power must be a whole number from 2, got {cutoff_power}")
+        if not messages or not set(messages) <= set(MESSAGES):
+            raise ValueError(f"messages must be some of {', '.join(MESSAGES)}, got {list(messages)}")
         self.species = list(species)
         self.cutoff = cutoff
+        self.cutoff_power = int(cutoff_power)
+        self.messages = list(messages)
+        self.message_hidden = list(message_hidden)
         self.n_bessel = n_bessel
         self.n_radial = n_radial
         self.l_max = l_max
@@ -95,7 +110,9 @@ class CACE(nn.Module):
         mixing = torch.randn(l_max + 1, n_embedding, n_bessel, n_embedding, n_radial) / n_bessel**0.5
         self.mixing = nn.Parameter(mixing)
         self.layers = nn.ModuleList(
-            MessagePassing(self.monomials.orders, n_radial, n_embedding**2, self.n_features_per_layer)
+            MessagePassing(
+                self.monomials.orders, n_radial, n_embedding**2, self.n_features_per_layer, message_hidden, messages
+            )
             for _ in range(n_message_passing)
         )
 
@@ -118,7 +135,7 @@ class CACE(nn.Module):
         distance = vectors.square().sum(1).sqrt()
         slots, filled = neighbour_slots(graph)  # (N, n_max)
         filled = filled[..., None].to(distance.dtype)
-        envelope = polynomial_cutoff(distance, self.cutoff)
+        envelope = polynomial_cutoff(distance, self.cutoff, self.cutoff_power)
         bessel = self.bessel(distance, envelope).index_select(0, slots.flatten()).reshape(*slots.shape, -1) * filled
         angular = self.monomials(vectors / distance[:, None]).index_select(0, slots.flatten())
         basis = EdgeBasis(bessel, angular.reshape(*slots.shape, -1), graph.edge_index[0][slots])
@@ -126,12 +143,13 @@ class CACE(nn.Module):
         receiver = self.receiver.T.index_select(1, species)  # (T, N)
         sums = self._mix(self._neighbour_sums(basis, sender), receiver)
         features = [self._features(sums)]
-        pairs = PairMatrix(graph) if self.layers else None
+        pairs = PairMatrix(graph) if any(layer.strength is not None for layer in self.layers) else None
         for layer in self.layers:
-            weights = layer.weights(features[-1]).unflatten(2, (self.n_embedding, self.n_embedding))
-            messages = self._mix(self._weighted_sums(basis, weights * sender[:, None, :, None]), receiver)
-            decayed = layer(sums.flatten(1, 2), distance / self.cutoff, envelope, graph, pairs)
-            sums = decayed.reshape(sums.shape) + messages
+            updated = layer(sums.flatten(1, 2), distance / self.cutoff, envelope, graph, pairs).reshape(sums.shape)
+            if layer.network is not None:
+                weights = layer.weights(features[-1]).unflatten(2, (self.n_embedding, self.n_embedding))
+                updated = updated + self._mix(self._weighted_sums(basis, weights * sender[:, None, :, None]), receiver)
+            sums = updated
             features.append(self._features(sums))
         return torch.cat(features, dim=1) if len(features) > 1 else features[0]
 
@@ -174,8 +192,12 @@ class _ContiguousGradient(torch.autograd.Function):
     """Identity whose gradient is laid out densely: a batched product of strided matrices runs one by one."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(x: Tensor) -> Tensor:
         return x.view_as(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        pass
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ and the weights of the third, which the descriptor sums up like the first neighb
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,6 +15,9 @@ from torch_geometric.data import Data
 
 from sognet.nn.perceptron import MLP
 from sognet.short_range.edges import PairMatrix
+
+MESSAGES = ("memory", "decay", "network")
+"""The terms of a layer, in the order of the equation above."""
 
 MATRIX_FROM = 0.2
 """Fill of the pair matrices above which sums over neighbours go by matrix products."""
@@ -32,6 +36,7 @@ class MessagePassing(nn.Module):
     n_radial, n_channels : sizes of the neighbour sums.
     n_features : invariants per atom.
     hidden : hidden widths of the network of the sender's invariants.
+    messages : which of the three terms there are, some of MESSAGES.
     """
 
     orders: Tensor
@@ -42,42 +47,50 @@ class MessagePassing(nn.Module):
         n_radial: int,
         n_channels: int,
         n_features: int,
-        hidden: tuple[int, ...] = (24,),
+        hidden: Sequence[int] = (24,),
+        messages: Sequence[str] = MESSAGES,
     ) -> None:
         super().__init__()
         self.register_buffer("orders", orders.clone(), persistent=False)
         self.counts = torch.bincount(orders).tolist()  # monomials of each order
         shape = (len(self.counts), n_channels, n_radial)
-        self.memory = nn.Parameter(torch.full(shape, 0.25))
-        self.strength = nn.Parameter(0.1 * torch.randn(shape))  # a_lcn
-        self.inverse_length = nn.Parameter(torch.ones(shape))  # r_c/r0_lcn
-        self.network = MLP(n_features, hidden, shape[0] * n_channels, "silu")
+        decays = "decay" in messages
+        self.memory = nn.Parameter(torch.full(shape, 0.25)) if "memory" in messages else None
+        self.strength = nn.Parameter(0.1 * torch.randn(shape)) if decays else None  # a_lcn
+        self.inverse_length = nn.Parameter(torch.ones(shape)) if decays else None  # r_c/r0_lcn
+        self.network = MLP(n_features, hidden, shape[0] * n_channels, "silu") if "network" in messages else None
 
     def weights(self, invariants: Tensor) -> Tensor:
         """Weights of the edge basis by its sender: invariants (N, n_features) -> (N, l_max+1, n_channels)."""
         return self.network(invariants).unflatten(1, (len(self.counts), -1))
 
-    def forward(self, sums: Tensor, reach: Tensor, envelope: Tensor, graph: Data, pairs: PairMatrix) -> Tensor:
-        """Memory and decaying sums of the neighbours: A (n_monomials, n_channels, n_radial, N) -> the same shape.
+    def forward(self, sums: Tensor, reach: Tensor, envelope: Tensor, graph: Data, pairs: PairMatrix | None) -> Tensor:
+        """Memory and decaying sums of the neighbours: A (n_monomials, n_channels, n_radial, N) -> the same shape,
+        zero without both.
 
         Parameters
         ----------
         reach : lengths of the edges in units of the cutoff, (E,).
         envelope : cutoff function of the edges, (E,).
+        pairs : pair matrices of the graph, needed for decaying messages.
         """
-        memory = self.memory.index_select(0, self.orders)[..., None]
-        strength = self.strength.index_select(0, self.orders)[..., None]
-        loss = -torch.log(envelope.clamp(min=math.exp(-FAR)))
-        if pairs.fill > MATRIX_FROM:
-            decayed = self._by_matrices(sums, reach, loss, pairs)
-        else:
-            decayed = self._by_edges(sums, reach, loss, graph)
-        return memory * sums + strength * decayed
+        updated = torch.zeros_like(sums)
+        if self.memory is not None:
+            updated = self.memory.index_select(0, self.orders)[..., None] * sums
+        if self.strength is not None:
+            loss = -torch.log(envelope.clamp(min=math.exp(-FAR)))
+            if pairs.fill > MATRIX_FROM:
+                decayed = self._by_matrices(sums, reach, loss, pairs)
+            else:
+                decayed = self._by_edges(sums, reach, loss, graph)
+            updated = updated + self.strength.index_select(0, self.orders)[..., None] * decayed
+        return updated
 
     def _by_edges(self, sums: Tensor, reach: Tensor, loss: Tensor, graph: Data) -> Tensor:
         """Σ_j exp(−r_ij/r0) f_cut(r_ij) A_j with f_cut = exp(−loss), edge by edge."""
         neighbour, centre = graph.edge_index
-        decay = _Decay.apply(self.inverse_length.flatten(), reach[None], loss[None])[0].unflatten(0, self.memory.shape)
+        shape = self.inverse_length.shape
+        decay = _Decay.apply(self.inverse_length.flatten(), reach[None], loss[None])[0].unflatten(0, shape)
         messages = decay.index_select(0, self.orders) * sums.index_select(-1, neighbour)
         return torch.zeros_like(sums).index_add(-1, centre, messages)
 
@@ -101,10 +114,13 @@ class _Decay(torch.autograd.Function):
     """exp(−rate_k x − y): rates (K,), x and y (B, n) -> (B, K, n), with one product per derivative."""
 
     @staticmethod
-    def forward(ctx: Any, rate: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        decay = torch.addcmul(-y[:, None], rate[:, None], x[:, None], value=-1).exp_()
-        ctx.save_for_backward(rate, x, decay)
-        return decay
+    def forward(rate: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return torch.addcmul(-y[:, None], rate[:, None], x[:, None], value=-1).exp_()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        rate, x, _ = inputs
+        ctx.save_for_backward(rate, x, output)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:

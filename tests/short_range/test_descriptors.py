@@ -1,5 +1,6 @@
 """The descriptors' symmetries, smoothness and sizes, and CACE against its definition."""
 
+import copy
 import math
 
 import numpy as np
@@ -29,6 +30,9 @@ DESCRIPTORS = {
     "cace": cace,
     "cace, four bodies": lambda: cace(nu_max=4, l_max=3),
     "cace, messages": lambda: cace(n_message_passing=1, l_max=2, nu_max=2),
+    "cace, linear messages": lambda: cace(
+        n_message_passing=1, l_max=2, nu_max=2, messages=["network"], message_hidden=[], cutoff_power=5
+    ),
 }
 
 
@@ -110,12 +114,40 @@ def test_derivatives_of_features_and_of_forces(descriptor):
             assert (gradient * direction).sum().item() == pytest.approx(difference, rel=1e-6, abs=1e-7 * scale)
 
 
+def test_function_transforms_differentiate_features(descriptor):
+    graph = graph_of(random_atoms())
+    weights = torch.randn(len(graph.z), descriptor.n_features)
+
+    def energy(positions: torch.Tensor) -> torch.Tensor:
+        moved = copy.copy(graph)
+        moved.pos = positions
+        return (weights * descriptor(moved)).sum()
+
+    positions = graph.pos.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(energy(positions), positions)
+    torch.testing.assert_close(torch.func.grad(energy)(graph.pos), gradient, rtol=1e-12, atol=1e-12)
+
+
 def test_atoms_without_neighbours_and_batches(descriptor):
     lonely, pair = Atoms("Cl", positions=[[0.0, 0, 0]]), Atoms("NaCl", positions=[[0, 0, 0], [2.5, 0, 0]])
     graphs = [graph_of(a) for a in (lonely, pair, random_atoms())]
     together = descriptor(Batch.from_data_list(graphs))
     alone = [descriptor(g) for g in graphs]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"messages": ["Bchi"]}, "messages must be some of memory, decay, network"),
+        ({"messages": []}, "messages must be some of"),
+        ({"cutoff_power": 1}, "cutoff_power must be a whole number from 2"),
+        ({"cutoff_power": 5.5}, "cutoff_power must be a whole number from 2"),
+    ],
+)
+def test_settings_without_meaning_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        cace(**settings)
 
 
 def test_unknown_species_and_unsorted_edges_are_refused():
@@ -152,7 +184,7 @@ def edge_basis(model: CACE, graph) -> tuple[torch.Tensor, torch.Tensor]:
     u = distance / model.cutoff
     bessel = torch.stack(
         [
-            math.sqrt(2 / model.cutoff) * torch.sin(f * u) / distance * envelope(u)
+            math.sqrt(2 / model.cutoff) * torch.sin(f * u) / distance * envelope(u, model.cutoff_power)
             for f in model.bessel.frequencies.tolist()
         ],
         dim=1,
@@ -165,8 +197,8 @@ def edge_basis(model: CACE, graph) -> tuple[torch.Tensor, torch.Tensor]:
     return distance, torch.stack(basis)
 
 
-def envelope(u: torch.Tensor) -> torch.Tensor:
-    return 1 - 28 * u**6 + 48 * u**7 - 21 * u**8
+def envelope(u: torch.Tensor, p: int) -> torch.Tensor:
+    return 1 - (p + 1) * (p + 2) / 2 * u**p + p * (p + 2) * u ** (p + 1) - p * (p + 1) / 2 * u ** (p + 2)
 
 
 def two_body_invariants(model: CACE, sums: torch.Tensor) -> torch.Tensor:
@@ -179,19 +211,21 @@ def two_body_invariants(model: CACE, sums: torch.Tensor) -> torch.Tensor:
     return torch.stack(values, dim=1).flatten(1)
 
 
-def test_cace_is_its_definition():
-    model = cace(nu_max=2, l_max=2)
+@pytest.mark.parametrize("cutoff_power", [2, 5, 6])
+def test_cace_is_its_definition(cutoff_power):
+    model = cace(nu_max=2, l_max=2, cutoff_power=cutoff_power)
     graph = graph_of(random_atoms())
     _, basis = edge_basis(model, graph)
     sums = torch.zeros(len(basis), len(graph.z), *basis.shape[2:]).index_add(1, graph.edge_index[1], basis)
     torch.testing.assert_close(model(graph), two_body_invariants(model, sums), atol=1e-10, rtol=1e-10)
 
 
+@pytest.mark.parametrize("messages", [["memory", "decay", "network"], ["network"], ["decay"], ["memory", "network"]])
 @pytest.mark.parametrize("fill", [0.0, 2.0], ids=["matrices", "edges"])
-def test_messages_are_their_definition(monkeypatch, fill):
+def test_messages_are_their_definition(monkeypatch, fill, messages):
     """In a cell with several images of a neighbour, and in a batch with a cluster of another size."""
     monkeypatch.setattr("sognet.short_range.message_passing.MATRIX_FROM", fill)
-    model = cace(nu_max=2, l_max=2, n_message_passing=1)
+    model = cace(nu_max=2, l_max=2, n_message_passing=1, messages=messages)
     (layer,) = model.layers
     for p in layer.parameters():
         p.data += 0.3 * torch.randn_like(p)
@@ -202,16 +236,19 @@ def test_messages_are_their_definition(monkeypatch, fill):
     distance, basis = edge_basis(model, graph)
     sums = torch.zeros(len(basis), len(graph.z), *basis.shape[2:]).index_add(1, centre, basis)
     first = two_body_invariants(model, sums)
-    answer = layer.network(first).reshape(len(graph.z), 3, 2, 2, 1)
+    if "network" in messages:
+        answer = layer.network(first).reshape(len(graph.z), 3, 2, 2, 1)
     expected = []
     for m, order in enumerate([0, 1, 1, 1, 2, 2, 2, 2, 2, 2]):
         memory, strength, rate = (
-            p[order].reshape(2, 2, 4) for p in (layer.memory, layer.strength, layer.inverse_length)
+            torch.zeros(2, 2, 4) if p is None else p[order].reshape(2, 2, 4)
+            for p in (layer.memory, layer.strength, layer.inverse_length)
         )
         u = (distance / model.cutoff)[:, None, None, None]
-        messages = strength * torch.exp(-u * rate) * envelope(u) * sums[m, neighbour]
-        messages = messages + answer[neighbour, order] * basis[m]
-        expected.append((memory * sums[m]).index_add(0, centre, messages))
+        received = strength * torch.exp(-u * rate) * envelope(u, 6) * sums[m, neighbour]
+        if "network" in messages:
+            received = received + answer[neighbour, order] * basis[m]
+        expected.append((memory * sums[m]).index_add(0, centre, received))
     expected = torch.cat([first, two_body_invariants(model, torch.stack(expected))], dim=1)
     torch.testing.assert_close(model(graph), expected, atol=1e-10, rtol=1e-10)
 

@@ -1,7 +1,7 @@
 """Defaults on every data set, beside their short-range control: one row after the other, those that are there are kept.
 
 python experiments/own_data/sets.py
-python experiments/own_data/benchmark.py [--minutes 10] [--seeds 1 2 3] [--sets slab water]
+python experiments/own_data/benchmark.py [--epochs 10] [--seeds 1 2 3] [--sets slab water]
 python experiments/own_data/benchmark.py --table
 
 Each run has one core. The table has means over seeds and their standard errors.
@@ -36,36 +36,36 @@ SETS = {
 VARIANTS = {"default": [], "short range": ["model/long_range=none"]}
 
 
-def run(name: str, variant: str, minutes: float, seed: int) -> None:
+def run(name: str, variant: str, epochs: int, seed: int) -> None:
     """Train, unless the row is there."""
-    folder = place(name, variant, minutes, seed)
+    folder = place(name, variant, epochs, seed)
     if (folder / "summary.json").exists():
         return
     command = [str(Path(sys.executable).with_name("sognet")), "train", *SETS[name], *VARIANTS[variant]]
-    command += [f"time={minutes:g}min", f"seed={seed}", "logger=csv", f"hydra.run.dir={folder}"]
+    command += [f"trainer.max_epochs={epochs}", f"seed={seed}", "logger=csv", f"hydra.run.dir={folder}"]
     done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
     if done.returncode:
         print(f"failed: {' '.join(command)}")
 
 
-def place(name: str, variant: str, minutes: float, seed: int) -> Path:
+def place(name: str, variant: str, epochs: int, seed: int) -> Path:
     """Folder of a run."""
-    return FOLDER / "runs" / f"{name}-{variant.replace(' ', '_')}-{minutes:g}min-{seed}"
+    return FOLDER / "runs" / f"{name}-{variant.replace(' ', '_')}-{epochs}epochs-{seed}"
 
 
 def table() -> None:
     """Force and energy errors of what is there, as Markdown."""
     found = defaultdict(list)
     for file in sorted((FOLDER / "runs").glob("*/summary.json")):
-        name, variant, minutes, _ = file.parent.name.split("-")
+        name, variant, epochs, _ = file.parent.name.split("-")
         summary = json.loads(file.read_text())
         split = summary.get("test") or summary["val"]
-        found[name, minutes, variant].append((split["force_rmse"], split["energy_rmse"]))
-    print("| data | time | model | force RMSE, meV/Å | energy RMSE, meV/atom | seeds |")
+        found[name, int(epochs.removesuffix("epochs")), variant].append((split["force_rmse"], split["energy_rmse"]))
+    print("| data | epochs | model | force RMSE, meV/Å | energy RMSE, meV/atom | seeds |")
     print("| --- | ---: | --- | ---: | ---: | ---: |")
-    for (name, minutes, variant), errors in sorted(found.items()):
+    for (name, epochs, variant), errors in sorted(found.items()):
         forces, energies = (stated(np.array(values)) for values in zip(*errors, strict=True))
-        print(f"| {name} | {minutes} | {variant.replace('_', ' ')} | {forces} | {energies} | {len(errors)} |")
+        print(f"| {name} | {epochs} | {variant.replace('_', ' ')} | {forces} | {energies} | {len(errors)} |")
 
 
 def stated(values: np.ndarray) -> str:
@@ -77,7 +77,7 @@ def stated(values: np.ndarray) -> str:
 def main() -> None:
     """Run what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
@@ -87,7 +87,7 @@ def main() -> None:
         for seed in options.seeds:
             for name in options.sets:
                 for variant in options.variants:
-                    run(name, variant, options.minutes, seed)
+                    run(name, variant, options.epochs, seed)
     table()
 
 

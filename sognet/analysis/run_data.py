@@ -1,5 +1,6 @@
 """The configuration and the data set of runs, by their checkpoints."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ from yaml import YAMLError
 
 from sognet.data import Splits
 from sognet.data.datasets.named import read_splits
+from sognet.data.split_identity import as_saved, changes
 from sognet.errors import InputError
+from sognet.model.checkpoint import read_checkpoint
 from sognet.renamed_settings import up_to_date
+
+logger = logging.getLogger(__name__)
 
 
 def trained_configuration(checkpoint: Path) -> DictConfig:
@@ -52,6 +57,15 @@ def shared_splits(
                 "name the data to compare them on, dataset=..."
             )
     splits = load_splits(datasets[0], checkpoints[0], trust)
+    saved = read_checkpoint(checkpoints[0]).get("data", {})
+    if counts := changes(splits, saved):
+        logger.warning(
+            "%s: the data set has changed since training (structures: %s); known structures are counted in their "
+            "splits, new ones in test",
+            checkpoints[0],
+            counts,
+        )
+        splits = as_saved(splits, saved, new="test")
     if len(set(seeds)) > 1:
         return Splits(splits.name, train=splits.train + splits.val, test=splits.test)
     return splits

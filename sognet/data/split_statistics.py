@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -100,14 +100,21 @@ def cached_statistics(
 def fingerprint(structures: Iterable[Structure]) -> str:
     """Hash of all numbers of structures: elements, positions, cells and reference values, bit by bit."""
     digest = hashlib.sha256()
-    for s in structures:
-        digest.update(np.asarray(s.numbers, dtype="<i8").tobytes())
-        digest.update(np.asarray(s.pbc, dtype=bool).tobytes())
-        for values in (s.positions, s.cell, s.energy, s.forces, s.stress, s.charge):
-            digest.update(b"none" if values is None else np.asarray(values, dtype="<f8").tobytes())
-        for name, values in sorted(s.further.items()):
-            digest.update(name.encode() + np.asarray(values, dtype="<f8").tobytes())
+    for structure in structures:
+        for values in values_of(structure):
+            digest.update(values)
     return digest.hexdigest()[:20]
+
+
+def values_of(structure: Structure) -> Iterator[bytes]:
+    """All numbers of a structure, elements, positions, cell and reference values, bit by bit."""
+    yield np.asarray(structure.numbers, dtype="<i8").tobytes()
+    yield np.asarray(structure.pbc, dtype=bool).tobytes()
+    s = structure
+    for values in (s.positions, s.cell, s.energy, s.forces, s.stress, s.charge):
+        yield b"none" if values is None else np.asarray(values, dtype="<f8").tobytes()
+    for name, values in sorted(s.further.items()):
+        yield name.encode() + np.asarray(values, dtype="<f8").tobytes()
 
 
 def number_of_edges(structure: Structure, cutoff: float) -> int:

@@ -31,6 +31,10 @@ def initialize(
     """
     if not model.long_range or model.charges is not None:
         initial_charges = None
+    elif model.neutral:
+        charges = sorted({structure.charge for structure in structures[:: max(1, len(structures) // 1000)]})
+        named = ", ".join(f"{charge:g}" for charge in charges[:5]) + (", …" if len(charges) > 5 else "")
+        logger.info("latent charges of a structure add up to its total charge, %s e (dataset.charge_key)", named)
     if not (model.standardize or initial_charges):
         return
     sample = structures[:: max(1, len(structures) // STANDARDIZATION_STRUCTURES)]

@@ -1,18 +1,24 @@
 """The configuration of a run that is resumed: the saved one, with what the command line changes."""
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
+from sognet.data import Splits
+from sognet.data.split_identity import as_saved, changes
 from sognet.errors import InputError
 from sognet.renamed_settings import up_to_date
 from sognet.training.checkpoint_io import LAST, in_folder
 from sognet.training.configuration_checks import check_settings
 from sognet.training.distributed.processes import global_rank
 from sognet.training.own_modules import check_saved_targets
+
+logger = logging.getLogger(__name__)
 
 BELONG_TO_THE_RUN = ("model", "scheduler", "folder", "seed", "start_from")
 """Groups and settings that a run keeps: its checkpoint holds what became of them."""
@@ -42,7 +48,7 @@ def resumed_configuration(folder: Path, overrides: Sequence[str], trust: Iterabl
     if global_rank() == 0:
         save_configuration(config, folder / "config.yaml")
     config.trust = list(trust)
-    config.data_changed = next((o.partition("=")[2] for o in overrides if o.startswith("data_changed=")), None)
+    config.data_changed = "accept" if "data_changed=accept" in (o.lstrip("+") for o in overrides) else None
     return config
 
 
@@ -75,6 +81,8 @@ def overridden(config: DictConfig, overrides: Sequence[str], folder: Path) -> Di
     changed = []
     for override in parsed:
         name = override.key_or_group
+        if name == "data_changed" and override.value() not in ("accept", None):
+            raise InputError(f"{override.input_line}: it is accept or null")
         if name == "resume" or name in OF_THE_COMMAND:
             continue
         if override.is_delete() or override.is_sweep_override():
@@ -92,6 +100,28 @@ def overridden(config: DictConfig, overrides: Sequence[str], folder: Path) -> Di
         changed.append(name)
     check_settings(config, changed)
     return config
+
+
+def same_data(config: DictConfig, splits: Splits, saved: Mapping[str, Tensor]) -> Splits:
+    """Splits of a run that goes on: those that its checkpoint knows, where they are the same today.
+
+    Where they are not and `data_changed=accept`, known structures stay in their splits, and new ones are trained on.
+
+    Raises
+    ------
+    InputError : the data have changed and that is not accepted, or cannot be.
+    """
+    counts = changes(splits, saved)
+    if not counts:
+        return splits
+    if config.get("data_changed") != "accept":
+        raise InputError(
+            f"resume={config.folder}: the data set is not the one that the run was started with (structures: {counts})"
+            "; restore the file, or data_changed=accept to go on with every known structure in its split and new ones "
+            "in training, or start_from=<checkpoint> to fine-tune on the new data"
+        )
+    logger.warning("the data set has changed (structures: %s); known structures stay in their splits", counts)
+    return as_saved(splits, saved, new="train")
 
 
 def spent(trainer: DictConfig) -> str:

@@ -16,6 +16,7 @@ from sognet.analysis.findings import print_findings
 from sognet.analysis.learning_curve import outlook
 from sognet.analysis.model_report import box_length, print_summary, report, write_summary
 from sognet.data.datasets.named import read_splits
+from sognet.data.split_identity import identities
 from sognet.data.splits import fill_fractions
 from sognet.errors import InputError
 from sognet.model import load_model
@@ -37,14 +38,13 @@ from sognet.training.callbacks.preemption import requeued
 from sognet.training.callbacks.progress import why_ended
 from sognet.training.checkpoint_io import BEST, LAST
 from sognet.training.configuration_checks import check, check_one_batch
-from sognet.training.data_fingerprint import fingerprint, same_data
 from sognet.training.distributed.processes import distributed, global_rank
 from sognet.training.loggers.media import log_configuration, log_media, pixels
 from sognet.training.loggers.metrics_file import forget_metrics_after
 from sognet.training.loggers.wandb_run import WandbRun
 from sognet.training.loss import PotentialLoss
 from sognet.training.own_modules import with_own_targets
-from sognet.training.resume import resumed_configuration, save_configuration, spent
+from sognet.training.resume import resumed_configuration, same_data, save_configuration, spent
 from sognet.training.run_folder import claimed, command_line, finished_error, is_started_member, unclaimed_where_refused
 from sognet.trust import search_working_directory, trusted_names
 
@@ -120,15 +120,15 @@ def train(config: DictConfig) -> float | None:
     last = folder / "checkpoints" / LAST
     last = last if last.is_file() else None  # of the run that this one continues
     if last:
-        saved = read_checkpoint(last).get("data", {})
-        splits = same_data(splits, saved, config.get("data_changed") == "accept", str(folder))
+        splits = same_data(config, splits, read_checkpoint(last).get("data", {}))
+    data = identities(splits)  # before structures that the model cannot take are left out
     loss: PotentialLoss = instantiate(config.loss)
     check_targets(loss, splits)
     check_one_batch(config, len(splits.train))
     model = starting_model(config, splits, last)
     datamodule = build_datamodule(config, splits, model.cutoff)
     module = build_module(config, model, loss)
-    module.data_fingerprint = fingerprint(splits)
+    module.data = data
     logger.info("%d training, %d validation, %d test structures", *map(len, (splits.train, splits.val, splits.test)))
     reported = reported_splits(config, splits)
     if global_rank() == 0:

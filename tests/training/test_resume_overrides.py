@@ -6,10 +6,13 @@ import pytest
 import torch
 from interruptions import tiny_run
 from omegaconf import OmegaConf
+from structures import labelled_atoms
 
+from sognet.data import Keys, Splits, Structure
+from sognet.data.split_identity import identities
 from sognet.errors import InputError
 from sognet.training.learning_rates import change_settings, settings_of
-from sognet.training.resume import resumed_configuration, spent
+from sognet.training.resume import resumed_configuration, same_data, spent
 
 
 @pytest.fixture
@@ -104,3 +107,18 @@ def test_a_learning_rate_that_is_changed_is_that_of_a_run_that_had_it_from_the_s
 def test_a_run_with_nothing_left_says_what_it_had():
     trainer = OmegaConf.create({"max_epochs": 5, "max_steps": -1, "max_time": "00:00:20:00"})
     assert spent(trainer) == "the run has had all of trainer.max_epochs=5 or trainer.max_time=00:00:20:00"
+
+
+def test_other_data_are_refused_or_accepted():
+    def splits(numbers):
+        return Splits("mine", [Structure.from_atoms(labelled_atoms(5, seed=i), Keys(), f"frame {i}") for i in numbers])
+
+    saved = identities(splits(range(3)))
+    config = OmegaConf.create({"folder": "run", "data_changed": None})
+    same = splits(range(3))
+    assert same_data(config, same, saved) is same
+    assert same_data(config, same, {}) is same  # of a checkpoint that does not say
+    with pytest.raises(InputError, match=r"train 3 → 4.*data_changed=accept"):
+        same_data(config, splits(range(4)), saved)
+    config.data_changed = "accept"
+    assert len(same_data(config, splits(range(4)), saved).train) == 4

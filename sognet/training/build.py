@@ -106,7 +106,8 @@ def build_module(config: DictConfig, model: SOGNet, loss: PotentialLoss) -> Pote
         model.double()  # Lightning does it after it has loaded a checkpoint, which would round the weights
     scheduler, interval = None, "epoch"
     if config.scheduler:
-        interval = config.scheduler.get("interval", "epoch")
+        by_steps = (config.trainer.get("max_steps") or -1) > 0
+        interval = config.scheduler.get("interval", "epoch") or ("step" if by_steps else "epoch")
         scheduler = instantiate(
             OmegaConf.masked_copy(config.scheduler, [k for k in config.scheduler if k != "interval"])
         )

@@ -54,7 +54,7 @@ GROUPS = (
 PASSED_WHERE_TAKEN = tuple(f"model.short_range.{name}" for name in WHERE_TAKEN)
 
 
-def of_a_schedule(interval: Literal["epoch", "step"]) -> None:
+def of_a_schedule(interval: Literal["epoch", "step"] | None) -> None:
     """Settings of the group `scheduler` that do not go to the schedule."""
 
 

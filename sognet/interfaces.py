@@ -87,7 +87,7 @@ class LongRange(Protocol):
 
         Parameters
         ----------
-        context : `cutoff` of the short-range model and typical `box_length` of the data, both in Å, and what later
-            versions add.
+        context : `cutoff` of the short-range model and typical `box_length` of the data, both in Å, whether they
+            are `periodic`, and what later versions add.
         """
         ...

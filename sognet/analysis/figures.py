@@ -15,7 +15,7 @@ from sognet.analysis.numbers import readable
 from sognet.analysis.predictions import Prediction
 from sognet.analysis.uncertainty import binned, calibration, energy_pairs, force_pairs
 from sognet.long_range import COULOMB_CONSTANT, SumOfGaussians
-from sognet.long_range.decay import Decay, constrained_kernel, fitted_decay, initial_kernel
+from sognet.long_range.decay import Boxes, Decay, constrained_kernel, fitted_decay, initial_kernel
 
 STATUSES = {
     "found": "learned",
@@ -65,26 +65,28 @@ def _with_error(split: str, pairs: np.ndarray, unit: str) -> str:
     return f"{split}: RMSE {readable(float(np.sqrt(np.square(pairs[:, 1] - pairs[:, 0]).mean())))} {unit}"
 
 
-def kernel_figure(kernel: SumOfGaussians, r_min: float, box_length: float, statuses: Sequence[str] = ()) -> Figure:
+def kernel_figure(kernel: SumOfGaussians, r_min: float, boxes: Boxes, statuses: Sequence[str] = ()) -> Figure:
     """The multiplier ĝ(k) and the force −g′(r) of the kernel with the fitted exponent, beside those of the kernel
     before training and of 1/r, which is scaled to the first channel's strength in the fitted range. `statuses` of the
     channels say whether an exponent was learned (sognet.analysis.long_range_share).
     """
     figure = Figure(figsize=(8.5, 4.2), layout="constrained")
     fourier, real = figure.subplots(1, 2)
-    seen = constrained_kernel(kernel, box_length).double()
-    k = _log_grid(2 * math.pi / box_length, 3 * seen.bandwidths.max().item())
+    seen = constrained_kernel(kernel, *boxes).double()
+    k = _log_grid(2 * math.pi / boxes.length, 3 * seen.bandwidths.max().item())
     multiplier = seen.multiplier(k.square()).detach()
-    decays = [fitted_decay(kernel, r_min, box_length, channel) for channel in range(kernel.n_channels)]
-    r = _log_grid(0.3 * r_min, max(box_length / 2, decays[0].r_max)).requires_grad_()
+    channels = range(kernel.n_channels)
+    decays = [fitted_decay(kernel, r_min, boxes.length, channel, boxes.periodic) for channel in channels]
+    r = _log_grid(0.3 * r_min, max(boxes.length / 2, decays[0].r_max)).requires_grad_()
     for channel, label in enumerate(_labels([decay.exponent for decay in decays], statuses)):
         (slope,) = torch.autograd.grad(seen(r)[channel].sum(), r)
         fourier.loglog(k, multiplier[channel].abs(), lw=2)
         real.loglog(r.detach(), slope.abs(), lw=2, label=label)
-    before = constrained_kernel(initial_kernel(kernel), box_length).double()
+    before = constrained_kernel(initial_kernel(kernel), *boxes).double()
     (slope,) = torch.autograd.grad(before(r)[0].sum(), r)
     fourier.loglog(k, before.multiplier(k.square()).detach()[0].abs(), color="0.5", ls=":")
-    real.loglog(r.detach(), slope.abs(), color="0.5", ls=":", label=_before(fitted_decay(before, r_min, box_length)))
+    first = fitted_decay(before, r_min, boxes.length, 0, boxes.periodic)
+    real.loglog(r.detach(), slope.abs(), color="0.5", ls=":", label=_before(first))
     strength = abs(decays[0].coulomb_ratio) * COULOMB_CONSTANT
     fourier.loglog(k, 4 * math.pi * strength / k.square(), "k--", lw=1)
     real.loglog(r.detach(), strength / r.detach().square(), "k--", lw=1, label="1/r: $p$ = 1")

@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 from sognet.data.graph import build_batch
 from sognet.data.structure import Structure
 from sognet.long_range import SumOfGaussians
-from sognet.long_range.decay import fitted_decay, initial_kernel, kernel_of
+from sognet.long_range.decay import Boxes, fitted_decay, initial_kernel, kernel_of
 from sognet.model import SOGNet
 
 SAMPLE = 16
@@ -79,9 +79,7 @@ def tilted(kernel: SumOfGaussians, exponent: float) -> Iterator[None]:
             kernel.relative_weights.copy_(before)
 
 
-def decays(
-    model: SOGNet, box_length: float, sensitivity: float | None, force_rmse: float | None
-) -> list[dict[str, Any]]:
+def decays(model: SOGNet, boxes: Boxes, sensitivity: float | None, force_rmse: float | None) -> list[dict[str, Any]]:
     """The fitted decay of each channel's kernel, with what can be said of it; empty where the layer has none.
 
     `initial_exponent` is that of the kernel before training, and `status` one of `fixed`, `hidden` (half of the box is
@@ -94,14 +92,14 @@ def decays(
     initial = initial_kernel(kernel)
     found = []
     for channel in range(kernel.n_channels):
-        decay = fitted_decay(kernel, model.cutoff, box_length, channel)
-        before = fitted_decay(initial, model.cutoff, box_length, channel)
+        decay = fitted_decay(kernel, model.cutoff, boxes.length, channel, boxes.periodic)
+        before = fitted_decay(initial, model.cutoff, boxes.length, channel, boxes.periodic)
         if decay is None:
             continue
         exponent = before.exponent if before else None
         if not kernel.trainable:
             status = "fixed"
-        elif box_length / 2 <= model.cutoff:
+        elif boxes.length / 2 <= model.cutoff:
             status = "hidden"
         elif sensitivity is not None and force_rmse and error_rise(sensitivity, force_rmse) < NOTICED:
             status = "undetermined"

@@ -1,5 +1,6 @@
 """The report of a model on a data set: errors per split, predictions and figures, written to a folder."""
 
+import math
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -18,9 +19,12 @@ from sognet.analysis.predictions import Prediction, predict_splits, split_errors
 from sognet.analysis.spread import spreads
 from sognet.analysis.tables import as_json
 from sognet.data.splits import Splits
-from sognet.long_range.decay import kernel_of
+from sognet.long_range.decay import Boxes, kernel_of
 from sognet.model import SOGNet, diagnostics
 from sognet.targets import TARGETS, error_titles
+
+SAMPLE = 1000
+"""Structures of each split from which the size of the boxes is taken."""
 
 PACKAGES = ("sognet", "torch", "lightning", "finufft", "pytorch-finufft", "torch-geometric", "ase", "vesin")
 
@@ -44,18 +48,18 @@ def report(
     summary: dict[str, Any] = split_errors(by_split)
     summary["spread"] = {split: spreads(members) for split, members in (by_split | {"all": together}).items()}
     if model.long_range is not None:
-        box, split = box_length(splits), reported_split(summary)
+        boxes, split = typical_boxes(splits), reported_split(summary)
         shares = force_shares(model, [p.structure for p in by_split.get(split, together)])
         summary["long_range"] = shares
         summary["long_range_energy_share"] = long_range_energy_share(together)
         summary["charges_known"] = model.charges is not None
-        summary["diagnostics"] = diagnostics(model, box)
+        summary["diagnostics"] = diagnostics(model, boxes)
         if "decay_sensitivity" in shares:
             error = summary[split].get("force_rmse")
-            summary["kernel"] = decays(model, box, shares["decay_sensitivity"], error)
+            summary["kernel"] = decays(model, boxes, shares["decay_sensitivity"], error)
             kernel = kernel_of(model.long_range)
             if len(summary["kernel"]) == kernel.n_channels:
-                figure = kernel_figure(kernel, model.cutoff, box, [decay["status"] for decay in summary["kernel"]])
+                figure = kernel_figure(kernel, model.cutoff, boxes, [decay["status"] for decay in summary["kernel"]])
                 figures["kernel"] = save_figure(figure, folder / "figures" / "kernel.png")
     summary["parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
     summary["figures"] = {name: str(path) for name, path in figures.items()}
@@ -75,14 +79,14 @@ def long_range_energy_share(predictions: list[Prediction]) -> float:
     return long_range / total if total else 0.0
 
 
-def box_length(splits: Splits) -> float:
-    """Typical length in Å of the boxes of a data set (cube root of the median volume), or of its clusters' extent."""
+def typical_boxes(splits: Splits) -> Boxes:
+    """Median of the cube roots of the volumes, or of the extents, of some structures, evenly spaced."""
+    some = [s for _, structures in splits for s in structures[:: math.ceil(len(structures) / SAMPLE)]]
     lengths = [
         abs(np.linalg.det(s.cell)) ** (1 / 3) if s.pbc.all() else 2 * float(np.ptp(s.positions, axis=0).max())
-        for _, structures in splits
-        for s in structures
+        for s in some
     ]
-    return float(np.median(lengths))
+    return Boxes(float(np.median(lengths)), bool(np.median([s.pbc.all() for s in some]) >= 0.5))
 
 
 def write_summary(summary: dict[str, Any], path: Path) -> None:

@@ -2,11 +2,19 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from sognet.long_range.multiplier import COULOMB_CONSTANT, SumOfGaussians
+
+
+class Boxes(NamedTuple):
+    """Typical length in Å of the boxes of a data set, or twice the extent of structures that are not periodic."""
+
+    length: float
+    periodic: bool
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,12 @@ def kernel_of(layer: nn.Module | None) -> SumOfGaussians | None:
     return kernel if isinstance(kernel, SumOfGaussians) else None
 
 
-def constrained_kernel(kernel: SumOfGaussians, box_length: float) -> SumOfGaussians:
-    """Kernel without the Gaussians that a box cannot see: those below 1e-3 of their maximum at its smallest |k|."""
+def constrained_kernel(kernel: SumOfGaussians, box_length: float, periodic: bool = True) -> SumOfGaussians:
+    """Kernel without the Gaussians that a box cannot see: those below 1e-3 of their maximum at its smallest |k|; a copy
+    where nothing is periodic.
+    """
+    if not periodic:
+        box_length = math.inf
     k_min = 2 * math.pi / box_length if box_length > 0 else math.inf
     with torch.no_grad():
         seen = torch.exp(-((k_min / kernel.bandwidths) ** 2)) > 1e-3
@@ -46,7 +58,9 @@ def initial_kernel(kernel: SumOfGaussians) -> SumOfGaussians:
     return SumOfGaussians(kernel.start_weights, kernel.start_bandwidths, max_bandwidth=kernel.max_bandwidth)
 
 
-def fitted_decay(kernel: SumOfGaussians, r_min: float, box_length: float, channel: int = 0) -> Decay | None:
+def fitted_decay(
+    kernel: SumOfGaussians, r_min: float, box_length: float, channel: int = 0, periodic: bool = True
+) -> Decay | None:
     """Power law that fits the learned kernel between the cutoff and a third of the box.
 
     With k = 0 excluded a constant in g changes nothing, so the exponent p is read from the slope of
@@ -56,8 +70,9 @@ def fitted_decay(kernel: SumOfGaussians, r_min: float, box_length: float, channe
     ----------
     kernel : the trained kernel.
     r_min : the short-range cutoff in Å, below which the short-range model hides the kernel.
-    box_length : length of the box in Å.
+    box_length : length of the box in Å, of what is not periodic twice its extent.
     channel : latent channel.
+    periodic : whether there is a box, which sees only the Gaussians that its modes reach; without one all count.
 
     Returns
     -------
@@ -66,7 +81,7 @@ def fitted_decay(kernel: SumOfGaussians, r_min: float, box_length: float, channe
     r_max = max(box_length / 3, 1.5 * r_min)
     with torch.enable_grad():
         r = torch.logspace(math.log10(r_min), math.log10(r_max), 200, dtype=torch.float64).requires_grad_()
-        g = constrained_kernel(kernel, box_length).double()(r)[channel]
+        g = constrained_kernel(kernel, box_length, periodic).double()(r)[channel]
         (slope,) = torch.autograd.grad(g.sum(), r)
     if not slope.all():
         return None

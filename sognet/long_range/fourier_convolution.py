@@ -158,13 +158,15 @@ class FourierConvolution(nn.Module):
         """Term `kernel` of a loss: the mean squared change of the kernel's parameters since the start."""
         return {"kernel": self.kernel.change()}
 
-    def diagnostics(self, cutoff: float | None = None, box_length: float | None = None, **_: Any) -> dict[str, float]:
+    def diagnostics(
+        self, cutoff: float | None = None, box_length: float | None = None, periodic: bool = True, **_: Any
+    ) -> dict[str, float]:
         """`kernel/exponent` and `kernel/coulomb_ratio` of the kernel's decay (see fitted_decay), of several channels
         `kernel/<channel>/exponent` and so on; nothing without a cutoff and a length of the boxes, both in Å.
         """
         found: dict[str, float] = {}
         for channel in range(self.kernel.n_channels) if cutoff and box_length else ():
-            decay = fitted_decay(self.kernel, cutoff, box_length, channel)
+            decay = fitted_decay(self.kernel, cutoff, box_length, channel, periodic)
             if decay is not None:
                 name = f"kernel/{channel}" if self.kernel.n_channels > 1 else "kernel"
                 found |= {f"{name}/exponent": decay.exponent, f"{name}/coulomb_ratio": decay.coulomb_ratio}

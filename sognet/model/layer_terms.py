@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from sognet.errors import InputError
+from sognet.long_range.decay import Boxes
 from sognet.model.sognet import SOGNet
 
 
@@ -11,14 +12,14 @@ def regularization(model: SOGNet) -> dict[str, Tensor]:
     return _called(model, "regularization")
 
 
-def diagnostics(model: SOGNet, box_length: float) -> dict[str, float]:
-    """Numbers by name; `box_length` (Å) is typical of the data.
+def diagnostics(model: SOGNet, boxes: Boxes) -> dict[str, float]:
+    """Numbers by name, of a model on structures with these boxes.
 
     Raises
     ------
     InputError : something else than numbers.
     """
-    found = _called(model, "diagnostics", cutoff=model.cutoff, box_length=box_length)
+    found = _called(model, "diagnostics", cutoff=model.cutoff, box_length=boxes.length, periodic=boxes.periodic)
     try:
         return {str(name): float(value) for name, value in found.items()}
     except (AttributeError, TypeError, ValueError, RuntimeError) as error:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sognet.analysis.findings import print_findings
 from sognet.analysis.learning_curve import outlook
-from sognet.analysis.model_report import box_length, print_summary, report, write_summary
+from sognet.analysis.model_report import print_summary, report, typical_boxes, write_summary
 from sognet.data.datasets.named import read_splits
 from sognet.data.split_identity import identities
 from sognet.data.splits import fill_fractions
@@ -134,7 +134,7 @@ def train(config: DictConfig) -> float | None:
     if global_rank() == 0:
         hint_at_total_charge(model, reported)
     with distributed(config.trainer, folder / "config.yaml", trust):
-        extra = [LongRangeDiagnostics(box_length(reported))] if model.long_range is not None else []
+        extra = [LongRangeDiagnostics(typical_boxes(reported))] if model.long_range is not None else []
         trainer = build_trainer(config, bool(splits.val), datamodule, extra)
         if config.train and last and trainer.is_global_zero:
             steps_before = read_checkpoint(last).get("global_step", 0)

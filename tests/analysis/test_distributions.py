@@ -9,6 +9,7 @@ from sognet.analysis.figures import kernel_figure
 from sognet.analysis.predictions import Prediction
 from sognet.data import Keys, Structure
 from sognet.long_range import SumOfGaussians
+from sognet.long_range.decay import Boxes
 
 
 @pytest.mark.parametrize("spread", [0.0, 1e-16, 1e-7, 1.0])
@@ -48,7 +49,7 @@ def test_many_channels_leave_room_for_the_figure():
 
 @pytest.mark.filterwarnings("error")
 def test_kernels_of_many_channels_leave_room_for_the_figure():
-    figure = kernel_figure(SumOfGaussians.power_law(n_channels=16), r_min=7.0, box_length=12.0)
+    figure = kernel_figure(SumOfGaussians.power_law(n_channels=16), r_min=7.0, boxes=Boxes(12.0, True))
     figure.canvas.draw()
     real = figure.axes[1]
     assert real.get_position().width > 0.35

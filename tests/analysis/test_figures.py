@@ -8,6 +8,7 @@ from sognet.analysis.figures import kernel_figure, parity_figure
 from sognet.analysis.predictions import Prediction
 from sognet.data import Keys, Structure
 from sognet.long_range import SumOfGaussians
+from sognet.long_range.decay import Boxes
 
 
 def labels(axes) -> list[str]:
@@ -30,7 +31,7 @@ def test_parity_has_the_errors_of_each_split():
 def test_kernel_is_drawn_beside_its_start(status, word):
     kernel = SumOfGaussians.power_law(2.0, cutoff=6.0)
     kernel.relative_weights.data *= kernel.bandwidths.detach() ** -1
-    _, real = kernel_figure(kernel, 6.0, 40.0, [status]).axes
+    _, real = kernel_figure(kernel, 6.0, Boxes(40.0, True), [status]).axes
     found = labels(real)
     assert found[0].startswith(f"{word}: $p$ = 1.0")
     assert found[1].startswith("before training: $p$ = 2.0")

@@ -9,6 +9,7 @@ from sognet import SOGNet
 from sognet.analysis.long_range_share import decays, force_shares, tilted
 from sognet.data import Structure
 from sognet.long_range import FourierConvolution, SumOfGaussians
+from sognet.long_range.decay import Boxes
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -45,20 +46,20 @@ def test_forces_of_the_layer_and_their_sensitivity_grow_with_its_strength():
 def test_what_is_said_of_an_exponent():
     model = charged(exponent=2.0)
     sensitivity = force_shares(model, structures())["decay_sensitivity"]
-    (decay,) = decays(model, 30.0, sensitivity, 0.5 * sensitivity)
+    (decay,) = decays(model, Boxes(30.0, True), sensitivity, 0.5 * sensitivity)
     assert decay["status"] == "unchanged"
-    (decay,) = decays(model, 30.0, sensitivity, 4.0 * sensitivity)  # the error would rise by 3 %
+    (decay,) = decays(model, Boxes(30.0, True), sensitivity, 4.0 * sensitivity)  # the error would rise by 3 %
     assert decay["status"] == "undetermined"
     kernel = model.long_range.kernel
     with torch.no_grad():
         kernel.relative_weights.mul_(kernel.bandwidths**-1)
-    (decay,) = decays(model, 30.0, sensitivity, 0.5 * sensitivity)
+    (decay,) = decays(model, Boxes(30.0, True), sensitivity, 0.5 * sensitivity)
     assert decay["status"] == "found"
     assert decay["exponent"] == pytest.approx(1.0, abs=0.1)
     assert decay["initial_exponent"] == pytest.approx(2.0, abs=0.1)
-    (decay,) = decays(model, 8.0, sensitivity, 0.5 * sensitivity)
+    (decay,) = decays(model, Boxes(8.0, True), sensitivity, 0.5 * sensitivity)
     assert decay["status"] == "hidden"
-    (decay,) = decays(charged(trainable=False), 30.0, sensitivity, 0.5 * sensitivity)
+    (decay,) = decays(charged(trainable=False), Boxes(30.0, True), sensitivity, 0.5 * sensitivity)
     assert decay["status"] == "fixed"
 
 

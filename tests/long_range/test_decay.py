@@ -1,6 +1,10 @@
 """The fitted decay of kernels that are known."""
 
+import math
+
+import numpy as np
 import pytest
+import torch
 
 from sognet.analysis import fitted_decay
 from sognet.long_range import COULOMB_CONSTANT, FourierConvolution, SumOfGaussians
@@ -43,3 +47,16 @@ def test_diagnostics_of_the_layer_are_the_decay_of_its_kernel(n_channels):
     assert layer.diagnostics() == {}
     layer.kernel.bandwidth_shift.data += 0.1
     assert layer.regularization()["kernel"].item() == pytest.approx(0.1**2)
+
+
+def test_in_clusters_all_gaussians_count():
+    """Without a box the fit is that of the whole kernel; a box of this length would see only some of the Gaussians."""
+    kernel = SumOfGaussians.power_law(1.0, cutoff=5.0, n_gaussians=12).double()
+    r = torch.logspace(math.log10(5.0), math.log10(7.5), 200, dtype=torch.float64)
+    with torch.no_grad():
+        slope = (kernel(r + 1e-5) - kernel(r - 1e-5))[0] / 2e-5
+    line = np.polyfit(np.log(r.numpy()), np.log(-slope.numpy()), 1)
+    cluster = fitted_decay(kernel, r_min=5.0, box_length=15.0, periodic=False)
+    assert cluster.exponent == pytest.approx(-line[0] - 1, abs=1e-4)
+    assert cluster.exponent == pytest.approx(1.0, abs=0.15)  # the series winds around 1/r
+    assert fitted_decay(kernel, r_min=5.0, box_length=15.0).exponent > 1.3

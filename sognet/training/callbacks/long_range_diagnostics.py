@@ -2,6 +2,7 @@
 
 import lightning
 
+from sognet.long_range.decay import Boxes
 from sognet.model import diagnostics
 
 
@@ -10,12 +11,12 @@ class LongRangeDiagnostics(lightning.Callback):
 
     Parameters
     ----------
-    box_length : typical length of the boxes in Å.
+    boxes : of the structures.
     """
 
-    def __init__(self, box_length: float) -> None:
-        self.box_length = box_length
+    def __init__(self, boxes: Boxes) -> None:
+        self.boxes = boxes
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Log."""
-        pl_module.log_dict(diagnostics(pl_module.model, self.box_length))
+        pl_module.log_dict(diagnostics(pl_module.model, self.boxes))

@@ -15,9 +15,9 @@ from sognet.analysis.distributions import distribution_figure, force_errors_by_e
 from sognet.analysis.error_groups import CONFIGURATION_TYPE
 from sognet.analysis.figures import kernel_figure, parity_figure
 from sognet.analysis.long_range_share import long_range_forces
-from sognet.analysis.model_report import box_length
+from sognet.analysis.model_report import typical_boxes
 from sognet.analysis.predictions import Prediction, batch_predictions
-from sognet.long_range.decay import fitted_decay, kernel_of
+from sognet.long_range.decay import Boxes, fitted_decay, kernel_of
 from sognet.model import SOGNet
 from sognet.targets import TARGETS
 from sognet.training.loggers.media import log_media, rendered, takes_media
@@ -202,14 +202,14 @@ class Figures(lightning.Callback):
         begun = time.perf_counter()
         loggers = [run_logger for run_logger in trainer.loggers if takes_media(run_logger)]
         if loggers:
-            histograms, images = self._media(model, box_length(trainer.datamodule.splits))
+            histograms, images = self._media(model, typical_boxes(trainer.datamodule.splits))
             for run_logger in loggers:
                 log_media(run_logger, histograms, images, trainer.global_step)
         self.predictions, self.drawn = None, True
         self.last_drawing = time.perf_counter() - begun
         self.spent += self.last_drawing
 
-    def _media(self, model: SOGNet, box: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def _media(self, model: SOGNet, boxes: Boxes) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         finite = [
             p
             for p in self.predictions
@@ -230,6 +230,7 @@ class Figures(lightning.Callback):
         kernel = kernel_of(model.long_range)
         if kernel is not None:
             with torch.enable_grad():  # of g(r)
-                if all(fitted_decay(kernel, model.cutoff, box, channel) for channel in range(kernel.n_channels)):
-                    figures["figures/kernel"] = kernel_figure(kernel, model.cutoff, box)
+                channels = range(kernel.n_channels)
+                if all(fitted_decay(kernel, model.cutoff, boxes.length, c, boxes.periodic) for c in channels):
+                    figures["figures/kernel"] = kernel_figure(kernel, model.cutoff, boxes)
         return histograms, {name: rendered(figure) for name, figure in figures.items()}

@@ -57,7 +57,7 @@ def shared_splits(
                 "name the data to compare them on, dataset=..."
             )
     splits = load_splits(datasets[0], checkpoints[0], trust)
-    saved = read_checkpoint(checkpoints[0]).get("data", {})
+    saved = read_checkpoint(checkpoints[0]).get("split_identities", {})
     if counts := changes(splits, saved):
         logger.warning(
             "%s: the data set has changed since training (structures: %s); known structures are counted in their "

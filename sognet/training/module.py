@@ -74,7 +74,7 @@ class PotentialModule(lightning.LightningModule):
         self.warmup_steps = warmup_steps
         self.scheduler_interval = scheduler_interval
         self.errors = PotentialErrors()
-        self.data: dict[str, Tensor] = {}  # which structures are in which split; see data.split_identity
+        self.split_identities: dict[str, Tensor] = {}  # which structures are in which split; see data.split_identity
         self.logged_batch = -1
         self.asked_for: list[dict[str, Any]] = []
         self.saved_asked_for: list[dict[str, Any]] = []  # by the run that this one continues
@@ -193,7 +193,7 @@ class PotentialModule(lightning.LightningModule):
         checkpoint["seconds"] = self.seconds
         checkpoint["optimizer_settings"] = self.asked_for
         checkpoint["loss_scales"] = dict(self.loss.scales)
-        checkpoint["data"] = self.data
+        checkpoint["split_identities"] = self.split_identities
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the time that training has taken."""

@@ -120,15 +120,15 @@ def train(config: DictConfig) -> float | None:
     last = folder / "checkpoints" / LAST
     last = last if last.is_file() else None  # of the run that this one continues
     if last:
-        splits = same_data(config, splits, read_checkpoint(last).get("data", {}))
-    data = identities(splits)  # before structures that the model cannot take are left out
+        splits = same_data(config, splits, read_checkpoint(last).get("split_identities", {}))
+    known = identities(splits)  # before structures that the model cannot take are left out
     loss: PotentialLoss = instantiate(config.loss)
     check_targets(loss, splits)
     check_one_batch(config, len(splits.train))
     model = starting_model(config, splits, last)
     datamodule = build_datamodule(config, splits, model.cutoff)
     module = build_module(config, model, loss)
-    module.data = data
+    module.split_identities = known
     logger.info("%d training, %d validation, %d test structures", *map(len, (splits.train, splits.val, splits.test)))
     reported = reported_splits(config, splits)
     if global_rank() == 0:

@@ -10,6 +10,7 @@ Each run has one core. The table has means over seeds and their standard errors.
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
@@ -37,12 +38,17 @@ VARIANTS = {"default": [], "short range": ["model/long_range=none"]}
 
 
 def run(name: str, variant: str, epochs: int, seed: int) -> None:
-    """Train, unless the row is there."""
+    """Train, unless the row is there; a run that was interrupted goes on."""
     folder = place(name, variant, epochs, seed)
     if (folder / "summary.json").exists():
         return
-    command = [str(Path(sys.executable).with_name("sognet")), "train", *SETS[name], *VARIANTS[variant]]
-    command += [f"trainer.max_epochs={epochs}", f"seed={seed}", "logger=csv", f"hydra.run.dir={folder}"]
+    command = [str(Path(sys.executable).with_name("sognet")), "train"]
+    if (folder / "checkpoints" / "last.ckpt").exists():
+        command += [f"resume={folder}"]
+    else:
+        shutil.rmtree(folder, ignore_errors=True)  # of a run that ended before its first checkpoint
+        command += [*SETS[name], *VARIANTS[variant], f"trainer.max_epochs={epochs}", f"seed={seed}", "logger=csv"]
+        command += [f"hydra.run.dir={folder}"]
     done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
     if done.returncode:
         print(f"failed: {' '.join(command)}")

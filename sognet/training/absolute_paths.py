@@ -16,14 +16,15 @@ def make_absolute(dataset: DictConfig) -> None:
     """
     for name in PATHS:
         if dataset.get(name):
-            dataset[name] = _absolute(dataset[name])
+            dataset[name] = absolute(dataset[name])
     for source in (dataset.get("sources") or {}).values():
         make_absolute(source)
 
 
-def _absolute(path: Any) -> Any:
-    if isinstance(path, ListConfig):
-        return [_absolute(part) for part in path]
+def absolute(path: Any) -> Any:
+    """A path, or a list of paths, made absolute where it is there from this folder."""
+    if isinstance(path, ListConfig | list):
+        return [absolute(part) for part in path]
     if not isinstance(path, str):
         return path
     here = Path(path).expanduser()

@@ -13,6 +13,7 @@ from sognet.data import Splits
 from sognet.data.split_identity import as_saved, changes
 from sognet.errors import InputError
 from sognet.renamed_settings import up_to_date
+from sognet.training.absolute_paths import PATHS, absolute
 from sognet.training.checkpoint_io import LAST, in_folder
 from sognet.training.configuration_checks import check_settings
 from sognet.training.distributed.processes import global_rank
@@ -96,7 +97,8 @@ def overridden(config: DictConfig, overrides: Sequence[str], folder: Path) -> Di
                 f"{name}: a resumed run keeps its {name.partition('.')[0]}, which is in its checkpoint; start another "
                 f"run to change it (start_from={folder} goes on from its weights)"
             )
-        OmegaConf.update(config, name, override.value())
+        is_path = name.startswith("dataset.") and name.rpartition(".")[2] in PATHS
+        OmegaConf.update(config, name, absolute(override.value()) if is_path else override.value())
         changed.append(name)
     check_settings(config, changed)
     return config

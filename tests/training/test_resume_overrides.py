@@ -42,6 +42,16 @@ def test_values_are_read_as_hydra_reads_them_and_saved(run, override, name, valu
     assert type(saved) is type(value) or isinstance(value, list)
 
 
+def test_paths_are_kept_as_they_are_from_every_folder(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.xyz", "b.xyz"):
+        (tmp_path / name).touch()
+    resumed_configuration(run, ["dataset.path=a.xyz", "dataset.val_path=[b.xyz,elsewhere.xyz]"])
+    dataset = OmegaConf.load(run / "config.yaml").dataset
+    assert dataset.path == str(tmp_path / "a.xyz")
+    assert dataset.val_path == [str(tmp_path / "b.xyz"), "elsewhere.xyz"]
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -3,14 +3,17 @@
 import contextlib
 import csv
 import json
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from ase.io import read, write
 from command import MAIN, SMALL, run_folder, sognet
 from interruptions import assert_same
+from structures import labelled_atoms
 
 pytestmark = pytest.mark.slow
 
@@ -83,6 +86,18 @@ def test_two_processes_are_resumed_to_the_same_weights(data, two_processes, tmp_
         time.sleep(0.2)
     sognet("train", f"resume={tmp_path}/run", "+callbacks.at.call=-1", "trust=[interruptions]")
     assert_same(two_processes, tmp_path / "run", rtol=1e-7, atol=1e-9)
+
+
+def test_two_processes_go_on_with_changed_data_that_are_accepted(data, two_processes, tmp_path):
+    folder = shutil.copytree(two_processes, tmp_path / "run")
+    changed = tmp_path / "more.xyz"
+    write(changed, [*read(data, ":"), labelled_atoms(5, seed=99)], format="extxyz")
+    resumed = ["train", f"resume={folder}", f"dataset.path={changed}", "trainer.max_epochs=4"]
+    assert "data_changed=accept" in sognet(*resumed, fails=True)
+    sognet(*resumed, "data_changed=accept")
+    before, after = (json.loads((f / "summary.json").read_text()) for f in (two_processes, folder))
+    assert after["train"]["n_structures"] == before["train"]["n_structures"] + 1
+    assert after["test"]["n_structures"] == before["test"]["n_structures"]
 
 
 def running() -> list[str]:

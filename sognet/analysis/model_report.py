@@ -86,7 +86,7 @@ def typical_boxes(splits: Splits) -> Boxes:
         abs(np.linalg.det(s.cell)) ** (1 / 3) if s.pbc.all() else 2 * float(np.ptp(s.positions, axis=0).max())
         for s in some
     ]
-    return Boxes(float(np.median(lengths)), bool(np.median([s.pbc.all() for s in some]) >= 0.5))
+    return Boxes(float(np.median(lengths)), bool(np.mean([s.pbc.all() for s in some]) >= 0.5))
 
 
 def write_summary(summary: dict[str, Any], path: Path) -> None:

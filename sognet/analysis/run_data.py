@@ -65,7 +65,7 @@ def shared_splits(
             checkpoints[0],
             counts,
         )
-        splits = as_saved(splits, saved, new="test")
+    splits = as_saved(splits, saved, new="test")
     if len(set(seeds)) > 1:
         return Splits(splits.name, train=splits.train + splits.val, test=splits.test)
     return splits

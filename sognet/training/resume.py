@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
@@ -49,7 +50,6 @@ def resumed_configuration(folder: Path, overrides: Sequence[str], trust: Iterabl
     if global_rank() == 0:
         save_configuration(config, folder / "config.yaml")
     config.trust = list(trust)
-    config.data_changed = "accept" if "data_changed=accept" in (o.lstrip("+") for o in overrides) else None
     return config
 
 
@@ -57,6 +57,11 @@ def moved(config: DictConfig, folder: Path) -> DictConfig:
     """Configuration of a run whose folder has been moved or copied: what was inside of it is so again."""
     values = OmegaConf.to_container(config, resolve=False)
     return OmegaConf.create(in_folder(values, values["folder"], str(folder)) | {"folder": str(folder)})
+
+
+def of_the_command(config: DictConfig) -> dict[str, Any]:
+    """Settings that hold for one command, for the other ranks of its run."""
+    return OmegaConf.to_container(OmegaConf.masked_copy(config, [name for name in config if name in OF_THE_COMMAND]))
 
 
 def save_configuration(config: DictConfig, file: Path) -> None:
@@ -80,10 +85,13 @@ def overridden(config: DictConfig, overrides: Sequence[str], folder: Path) -> Di
     except OverrideParseException as error:
         raise InputError(f"{error.override}: {error}") from None
     changed = []
+    config.data_changed = None
     for override in parsed:
         name = override.key_or_group
-        if name == "data_changed" and override.value() not in ("accept", None):
-            raise InputError(f"{override.input_line}: it is accept or null")
+        if name == "data_changed":
+            if override.value() not in ("accept", None):
+                raise InputError(f"{override.input_line}: it is accept or null")
+            config.data_changed = override.value()
         if name == "resume" or name in OF_THE_COMMAND:
             continue
         if override.is_delete() or override.is_sweep_override():
@@ -105,24 +113,23 @@ def overridden(config: DictConfig, overrides: Sequence[str], folder: Path) -> Di
 
 
 def same_data(config: DictConfig, splits: Splits, saved: Mapping[str, Tensor]) -> Splits:
-    """Splits of a run that goes on: those that its checkpoint knows, where they are the same today.
+    """Splits of a run that goes on, as its checkpoint knows them.
 
-    Where they are not and `data_changed=accept`, known structures stay in their splits, and new ones are trained on.
+    Where the data are others today and `data_changed=accept`, known structures stay in their splits, and new ones are
+    trained on.
 
     Raises
     ------
     InputError : the data have changed and that is not accepted, or cannot be.
     """
-    counts = changes(splits, saved)
-    if not counts:
-        return splits
-    if config.get("data_changed") != "accept":
-        raise InputError(
-            f"resume={config.folder}: the data set is not the one that the run was started with (structures: {counts})"
-            "; restore the file, or data_changed=accept to go on with every known structure in its split and new ones "
-            "in training, or start_from=<checkpoint> to fine-tune on the new data"
-        )
-    logger.warning("the data set has changed (structures: %s); known structures stay in their splits", counts)
+    if counts := changes(splits, saved):
+        if config.get("data_changed") != "accept":
+            raise InputError(
+                f"resume={config.folder}: the data set is not the one that the run was started with (structures: "
+                f"{counts}); restore the file, or data_changed=accept to go on with every known structure in its split "
+                "and new ones in training, or start_from=<checkpoint> to fine-tune on the new data"
+            )
+        logger.warning("the data set has changed (structures: %s); known structures stay in their splits", counts)
     return as_saved(splits, saved, new="train")
 
 

@@ -44,7 +44,7 @@ from sognet.training.loggers.metrics_file import forget_metrics_after
 from sognet.training.loggers.wandb_run import WandbRun
 from sognet.training.loss import PotentialLoss
 from sognet.training.own_modules import with_own_targets
-from sognet.training.resume import resumed_configuration, same_data, save_configuration, spent
+from sognet.training.resume import of_the_command, resumed_configuration, same_data, save_configuration, spent
 from sognet.training.run_folder import claimed, command_line, finished_error, is_started_member, unclaimed_where_refused
 from sognet.trust import search_working_directory, trusted_names
 
@@ -116,12 +116,12 @@ def train(config: DictConfig) -> float | None:
     trust = trusted_names(config.get("trust"))
     if trust:
         search_working_directory()
-    splits = read_splits(config.dataset, trust)
+    read = splits = read_splits(config.dataset, trust)
     last = folder / "checkpoints" / LAST
     last = last if last.is_file() else None  # of the run that this one continues
     if last:
         splits = same_data(config, splits, read_checkpoint(last).get("split_identities", {}))
-    known = identities(splits)  # before structures that the model cannot take are left out
+    known = identities(splits, read)  # before structures that the model cannot take are left out
     loss: PotentialLoss = instantiate(config.loss)
     check_targets(loss, splits)
     check_one_batch(config, len(splits.train))
@@ -133,7 +133,7 @@ def train(config: DictConfig) -> float | None:
     reported = reported_splits(config, splits)
     if global_rank() == 0:
         hint_at_total_charge(model, reported)
-    with distributed(config.trainer, folder / "config.yaml", trust):
+    with distributed(config.trainer, folder / "config.yaml", of_the_command(config)):
         extra = [LongRangeDiagnostics(typical_boxes(reported))] if model.long_range is not None else []
         trainer = build_trainer(config, bool(splits.val), datamodule, extra)
         if config.train and last and trainer.is_global_zero:

@@ -30,13 +30,20 @@ def test_known_structures_keep_their_split(new):
     assert changes(today, saved) == "train 6 → 8, val 2 → 2, test 2 → 2"
     expected = {"train": [0, 1, 2, 3, 4, 5], "val": [6, 7], "test": [8, 9]}
     expected[new] = expected[new] + [10, 11]
-    assert numbers(as_saved(today, saved, new)) == expected
+    kept = as_saved(today, saved, new)
+    assert numbers(kept) == expected
+    known = identities(kept, today)
+    assert changes(today, known) == ""  # a change that a run has taken over is none
+    assert numbers(as_saved(today, known, new)) == expected
+    assert changes(splits_of(STARTED), known)
 
 
 def test_what_is_in_several_splits_counts_as_trained_on():
     twice = splits_of({"train": range(3), "val": range(2, 4), "test": range(1, 5)})
-    again = as_saved(twice, identities(twice), "test")
-    assert numbers(again) == {"train": [0, 1, 1, 2, 2, 2], "val": [3, 3], "test": [4]}
+    assert as_saved(twice, identities(twice), "test") is twice
+    more = splits_of({"train": range(3), "val": range(2, 4), "test": range(1, 6)})
+    again = as_saved(more, identities(twice), "test")
+    assert numbers(again) == {"train": [0, 1, 1, 2, 2, 2], "val": [3, 3], "test": [4, 5]}
 
 
 @pytest.mark.parametrize("value", ["forces", "stress", "charge"])

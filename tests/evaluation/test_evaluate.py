@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ase.io import read, write
 from omegaconf import OmegaConf
 from structures import labelled_atoms, saved_model
 
 from sognet.analysis.run_data import load_splits, shared_splits, trained_configuration
 from sognet.cli.configuration import CONFIGURATION
+from sognet.data.split_identity import identities
 from sognet.errors import InputError
 from sognet.evaluation.evaluate import evaluate_checkpoints
 
@@ -124,6 +126,21 @@ def test_other_draws_of_the_validation_structures_are_put_together(runs):
     assert (len(splits.train), len(splits.val), len(splits.test)) == (11, 0, 1)
     assert {s.source for s in splits.train} == {s.source for s in own.train + own.val}
     assert len(shared_splits(datasets[:1], checkpoints[:1]).val) == 2
+
+
+def test_known_structures_of_a_changed_file_are_counted_in_their_splits(runs, caplog):
+    checkpoint = runs[0] / "checkpoints" / "best.ckpt"
+    dataset = trained_configuration(checkpoint).dataset
+    trained = load_splits(dataset, checkpoint)
+    content = torch.load(checkpoint, weights_only=True)
+    torch.save(content | {"split_identities": identities(trained)}, checkpoint)
+    write(dataset.path, [labelled_atoms(5, seed=99), *read(dataset.path, ":")], format="extxyz")
+    splits = shared_splits([dataset], [checkpoint])
+    for name, n_new in (("train", 0), ("val", 0), ("test", 1)):
+        before, now = ({s.energy for s in getattr(known, name)} for known in (trained, splits))
+        assert before <= now
+        assert len(now - before) == n_new
+    assert "new ones in test" in caplog.text
 
 
 def test_other_data_must_be_named(runs, tmp_path):

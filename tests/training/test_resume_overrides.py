@@ -12,7 +12,7 @@ from sognet.data import Keys, Splits, Structure
 from sognet.data.split_identity import identities
 from sognet.errors import InputError
 from sognet.training.learning_rates import change_settings, settings_of
-from sognet.training.resume import resumed_configuration, same_data, spent
+from sognet.training.resume import of_the_command, resumed_configuration, same_data, spent
 
 
 @pytest.fixture
@@ -117,6 +117,16 @@ def test_a_learning_rate_that_is_changed_is_that_of_a_run_that_had_it_from_the_s
 def test_a_run_with_nothing_left_says_what_it_had():
     trainer = OmegaConf.create({"max_epochs": 5, "max_steps": -1, "max_time": "00:00:20:00"})
     assert spent(trainer) == "the run has had all of trainer.max_epochs=5 or trainer.max_time=00:00:20:00"
+
+
+@pytest.mark.parametrize("override", ["data_changed=accept", "+data_changed=accept", "data_changed='accept'"])
+def test_changed_data_are_accepted_for_one_command(run, override):
+    config = resumed_configuration(run, [override])
+    assert of_the_command(config) == {"trust": [], "data_changed": "accept"}
+    assert "data_changed" not in OmegaConf.load(run / "config.yaml")
+    assert resumed_configuration(run, []).data_changed is None
+    with pytest.raises(InputError, match="it is accept or null"):
+        resumed_configuration(run, ["data_changed=yes"])
 
 
 def test_other_data_are_refused_or_accepted():

@@ -4,15 +4,17 @@ Rank 0 is the process that the user started. It starts the others from the confi
 the command line, so that they neither compose a configuration nor begin a sweep of their own.
 """
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
@@ -25,25 +27,25 @@ GRACE = 10.0
 
 
 @contextmanager
-def distributed(trainer: DictConfig, config_file: Path, trust: Sequence[str] = ()) -> Iterator[None]:
+def distributed(trainer: DictConfig, config_file: Path, settings: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Run the block as rank 0 of `trainer.devices` processes, unless a cluster or torchrun has started them already.
 
     Parameters
     ----------
     trainer : the trainer group.
     config_file : configuration of the run, read by the other ranks.
-    trust : modules and packages of the user's own that they may load.
+    settings : of this command, which the file does not keep: what the ranks may trust, for instance.
     """
     n_ranks = number_of_devices(trainer)
     if n_ranks == 1 or trainer.num_nodes > 1 or started_externally():
         yield
         return
     ours = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "NODE_RANK": "0"}
-    command = [sys.executable, "-m", "sognet.training.distributed.worker", str(config_file), *trust]
+    command = [sys.executable, "-m", "sognet.training.distributed.worker", str(config_file), json.dumps(settings or {})]
     log = config_file.with_name("ranks.log").open("w")
-    settings = {"stdout": log, "stderr": log, "start_new_session": True}  # Ctrl-C is for rank 0, which tells the others
+    streams = {"stdout": log, "stderr": log, "start_new_session": True}  # Ctrl-C is for rank 0, which tells the others
     workers = [
-        subprocess.Popen(command, env=os.environ | ours | {"LOCAL_RANK": str(rank)}, **settings)
+        subprocess.Popen(command, env=os.environ | ours | {"LOCAL_RANK": str(rank)}, **streams)
         for rank in range(1, n_ranks)
     ]
     before = {name: os.environ.get(name) for name in (*ours, "LOCAL_RANK")}

@@ -1,7 +1,8 @@
-"""A rank above 0 of a distributed run: `python -m sognet.training.distributed.worker <run folder>/config.yaml mine`,
-where what follows the file is trusted.
+"""A rank above 0 of a distributed run: `python -m sognet.training.distributed.worker <run folder>/config.yaml {}`, with
+the settings of the command as JSON.
 """
 
+import json
 import signal
 import sys
 
@@ -18,7 +19,7 @@ if __name__ == "__main__":
     keep_freed_memory()
     try:
         config = OmegaConf.load(sys.argv[1])
-        config.trust = sys.argv[2:]
+        config.update(json.loads(sys.argv[2]))
         train(config)
     except KeyboardInterrupt:
         sys.exit(STOPPED[signal.SIGINT])

@@ -1,7 +1,7 @@
 """Defaults on every data set, beside their short-range control: one row after the other, those that are there are kept.
 
 python experiments/own_data/sets.py
-python experiments/own_data/benchmark.py [--epochs 10] [--seeds 1 2 3] [--sets slab water]
+python experiments/own_data/benchmark.py [--epochs 10] [--seeds 1 2 3] [--sets slab] [--variants default ...]
 python experiments/own_data/benchmark.py --table
 
 Each run has one core. The table has means over seeds and their standard errors.
@@ -36,6 +36,16 @@ SETS = {
 
 VARIANTS = {"default": [], "short range": ["model/long_range=none"]}
 
+FROM_ZERO = ["model.initial_charges=null"]
+SMALL = [*FROM_ZERO, "model.element_latents=false"]
+PARTS = {
+    "plain layer": [*SMALL, "model.neutral=false", "model.latent_scale=1"],
+    "small and neutral": SMALL,
+    "element latents": FROM_ZERO,
+    "known charges": [*FROM_ZERO, "model.charges={Na: 1.0, Cl: -1.0}"],
+}
+"""The default without some of its parts, and, for the clusters, with the true charges."""
+
 
 def run(name: str, variant: str, epochs: int, seed: int) -> None:
     """Train, unless the row is there; a run that was interrupted goes on."""
@@ -47,7 +57,13 @@ def run(name: str, variant: str, epochs: int, seed: int) -> None:
         command += [f"resume={folder}"]
     else:
         shutil.rmtree(folder, ignore_errors=True)  # of a run that ended before its first checkpoint
-        command += [*SETS[name], *VARIANTS[variant], f"trainer.max_epochs={epochs}", f"seed={seed}", "logger=csv"]
+        command += [
+            *SETS[name],
+            *(VARIANTS | PARTS)[variant],
+            f"trainer.max_epochs={epochs}",
+            f"seed={seed}",
+            "logger=csv",
+        ]
         command += [f"hydra.run.dir={folder}"]
     done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
     if done.returncode:
@@ -86,7 +102,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS | PARTS, default=list(VARIANTS))
     parser.add_argument("--table", action="store_true", help="only print what is there")
     options = parser.parse_args()
     if not options.table:

@@ -78,3 +78,12 @@ def test_a_metal_has_no_charges(n_latent):
     initialize(model, frames, "auto")
     for name, value in model.latent_head.state_dict().items():
         torch.testing.assert_close(value, before[name])
+
+
+def test_the_total_charges_that_latents_add_up_to_are_said(caplog):
+    frames = clusters({"Na": 1.0, "Cl": -1.0}, n=4)
+    for frame, charge in zip(frames, (-1.0, 0.0, 0.0, 2.0), strict=True):
+        frame.charge = charge
+    with caplog.at_level("INFO"):
+        initialize(model_of(["Cl", "Na"]), frames, None)
+    assert "add up to its total charge, -1, 0, 2 e (dataset.charge_key)" in caplog.text

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.calculators.lj import LennardJones
 from ase.io import write
@@ -88,6 +89,26 @@ def test_two_processes_sample_once(tmp_path, monkeypatch):
     assert len(sampled) == 1
     np.testing.assert_array_equal(first.train[0].positions, second.train[0].positions)
     assert [f.suffix for f in (tmp_path / "electrolyte").iterdir() if "part" in f.name] == []
+
+
+def test_sampling_does_not_depend_on_the_number_of_threads(tmp_path, monkeypatch):
+    """The order of sums would change the last bits, and after a few picoseconds the trajectory."""
+    threads = []
+
+    def counted(*arguments):
+        for frame in sample(*arguments):
+            threads.append(torch.get_num_threads())
+            yield frame
+
+    monkeypatch.setattr("sognet.data.datasets.generators.ions.sample", counted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        electrolyte(n_ions=8, n_frames=4, val_fraction=0.25, test_fraction=0.25, root=tmp_path)
+        assert threads == [1] * 4
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_an_interrupted_sampling_leaves_nothing(tmp_path, monkeypatch):

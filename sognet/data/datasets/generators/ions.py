@@ -8,7 +8,8 @@ of the interaction decays as 1/r, and the solvent's permittivity.
 import hashlib
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ MOLAR = units.mol / 1e27  # ions per Å³ in 1 mol/L
 TIME_STEP = 15.0  # fs
 STEPS_BETWEEN_FRAMES = 15
 STEPS_BEFORE_FIRST_FRAME = 200
+THREADS = 1  # with several, the order of sums and so the trajectory would vary
 
 logger = logging.getLogger(__name__)
 
@@ -130,10 +132,22 @@ def electrolyte(
                 total=n_frames,
                 transient=True,
             )
-            write(partial, list(frames), format="extxyz")
+            with one_thread():
+                write(partial, list(frames), format="extxyz")
             logger.info("sampled %d configurations of %d ions, kept in %s", n_frames, n_ions, path)
     parts = split_off(read_structures(path), val_fraction, test_fraction, seed, val_seed)
     return Splits(f"electrolyte-{interaction}", *parts)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sample with one thread, so that a seed stands for one sample."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def sample(interaction: str, n_ions: int, concentration: float, n_frames: int, seed: int) -> Iterable[Atoms]:
@@ -189,6 +203,7 @@ def _cached(settings: dict[str, Any], root: str | None) -> Path:
         TIME_STEP,
         STEPS_BETWEEN_FRAMES,
         STEPS_BEFORE_FIRST_FRAME,
+        THREADS,
     ]
     digest = hashlib.sha256(json.dumps([settings, physics], sort_keys=True).encode()).hexdigest()[:10]
     folder = Path(root) if root else Path(pooch.os_cache("sognet"))

@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, default=Path("learning.png"))
     parser.add_argument("--bar", type=float, help="published force RMSE, meV/Å")
     options = parser.parse_args()
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = Figure(figsize=(7.5, 4), layout="constrained")
     axes = figure.subplots()
     print("| model | minutes | val F, meV/Å | val E, meV/atom | F falls as | F after ten times as long |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
@@ -34,7 +34,7 @@ def main() -> None:
     if options.bar:
         axes.axhline(options.bar, color="k", lw=0.8, ls="--", label="published")
     axes.set(xlabel="minutes", ylabel="force RMSE, validation / meV Å$^{-1}$")
-    axes.legend(frameon=False)
+    figure.legend(loc="outside right upper", frameon=False)
     figure.savefig(options.figure, dpi=150)
     print(f"\ndotted: continued as a power of time. {options.figure}")
 

@@ -143,5 +143,8 @@ def test_the_first_screen_says_what_it_is_and_what_to_type():
     screen = (ROOT / "README.md").read_text().partition("\n## ")[0]
     assert len(screen.splitlines()) < 30
     assert re.findall(r"^make \w+", screen, re.MULTILINE) == ["make train", "make test"]
-    assert "27" in screen
+    of_experiment = (ROOT / "experiments" / "electrolyte" / "README.md").read_text()
+    ratios = re.search(r"\*\*([\d., ]+)\*\* \|$", screen, re.MULTILINE)[1].split(", ")
+    assert len(ratios) == 3
+    assert all(f"**{ratio}**" in of_experiment for ratio in ratios)
     assert ".png" in screen

@@ -1,6 +1,7 @@
 """How a command ends where it does not end well: a line that says what to do, and an exit code."""
 
 import os
+import re
 import shlex
 import signal
 import sys
@@ -31,6 +32,9 @@ STOPPED = {
 }
 """Exit codes of runs that saved and ended because of a signal, and what happened."""
 
+PLACES = (r"full_key: (\S+)", r"Error in call to target '([^']+)'")
+"""Where Hydra says what it cannot make: by the place in the configuration, or else by what it calls."""
+
 
 @contextmanager
 def clear_ending(config: DictConfig) -> Iterator[None]:
@@ -59,7 +63,7 @@ def reason(error: BaseException) -> str | None:
     key = ""
     while not isinstance(error, InputError):
         if isinstance(error, InstantiationException):
-            key = str(error).rpartition("full_key: ")[2].strip() if "full_key: " in str(error) else key
+            key = next((found[1] for place in PLACES if (found := re.search(place, str(error)))), key)
         elif key:
             frames = traceback.extract_tb(error.__traceback__)
             if isinstance(error, ValueError) and frames and Path(frames[-1].filename).is_relative_to(PACKAGE):

@@ -46,7 +46,8 @@ class SOGNet(nn.Module):
 
     Raises
     ------
-    ValueError : charges given that do not cover the species, or with P > 1; a short-range model that is not one.
+    ValueError : n_latent below 1; charges given that do not cover the species, or with P > 1; a short-range model that
+        is not one.
     """
 
     def __init__(
@@ -75,6 +76,8 @@ class SOGNet(nn.Module):
         with_energies = brings_energies(short_range)
         self.short_range = short_range
         self.long_range = long_range
+        if n_latent < 1:
+            raise ValueError(f"n_latent must be at least 1, got {n_latent}; without latent variables, long_range=None")
         self.n_latent = n_latent
         self.energy_hidden = tuple(energy_hidden)
         self.latent_hidden = tuple(latent_hidden)

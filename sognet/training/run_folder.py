@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
@@ -44,7 +45,7 @@ def unclaimed_where_refused(folder: Path) -> Iterator[None]:
     """Take the folder of a new run away again where the input is refused before anything else is in it."""
     try:
         yield
-    except InputError:
+    except (InputError, InstantiationException):
         files = [file for file in folder.rglob("*") if file.is_file() and file.name not in (CONFIGURATION, JOB_LOG)]
         if global_rank() == 0 and not files:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,7 @@
 """What a command says where it does not end well."""
 
 import pytest
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -30,6 +31,12 @@ def test_errors_of_a_users_function_name_it_and_its_line():
     assert said.startswith("dataset: ValueError: no such frame (")
     assert __file__ in said
     assert "Error in call" not in said
+
+
+def test_parts_that_have_no_place_in_the_configuration_are_named_by_what_they_call():
+    with pytest.raises(InstantiationException) as caught:
+        instantiate({"_target_": "sognet.short_range.CACE", "species": ["H"], "cutoff": 4.0, "l_max": 50})
+    assert reason(caught.value) == "sognet.short_range.cace.CACE: l_max must lie within 0 and 10, got 50"
 
 
 def test_defects_keep_their_traceback():

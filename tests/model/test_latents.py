@@ -72,3 +72,8 @@ def test_latents_start_small():
     torch.testing.assert_close(small(batch)["latent"], 0.03 * usual(batch)["latent"])
     torch.testing.assert_close(small(batch)["energy_long_range"], 0.03**2 * usual(batch)["energy_long_range"])
     torch.testing.assert_close(small(batch)["energy_short_range"], usual(batch)["energy_short_range"])
+
+
+def test_a_long_range_without_latents_is_refused():
+    with pytest.raises(ValueError, match="n_latent must be at least 1"):
+        small_model(n_latent=0)

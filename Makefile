@@ -16,7 +16,7 @@ $(BIN)/.ready: pyproject.toml
 install: $(BIN)/.ready  ## make the environment .venv with sognet and all extras
 	@echo "enter the environment with: source $(BIN)/activate"
 
-train: $(BIN)/.ready  ## train on the built-in electrolyte and show what was learned (about four minutes)
+train: $(BIN)/.ready  ## train on the built-in electrolyte and show what was learned (under five minutes on two cores)
 	$(BIN)/sognet train experiment=electrolyte
 
 test: $(BIN)/.ready  ## run the tests (about ten minutes on two cores)

@@ -125,13 +125,14 @@ def build_trainer(
     config: DictConfig, has_validation: bool, datamodule: StructureDataModule, extra: list[lightning.Callback]
 ) -> lightning.Trainer:
     """Trainer with the callbacks and loggers of the configuration, and extra callbacks."""
-    callbacks: list[Any] = extra + [instantiate(c) for c in config.callbacks.values() if c]
+    has_validation = has_validation and config.trainer.get("limit_val_batches") != 0
+    callbacks: list[Any] = extra + [instantiate(_given(c)) for c in config.callbacks.values() if c]
     callbacks.append(PreemptionCheckpoint(Path(config.folder) / "checkpoints" / LAST))
     for callback in callbacks:
         if getattr(callback, "monitor", None) == "val/loss" and not has_validation:
             callback.monitor = "train/loss"
     return instantiate(
-        config.trainer,
+        _given(config.trainer),
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO(), *(instantiate(p) for p in config.trainer.get("plugins") or ())],
         logger=[instantiate(c) for c in config.logger.values() if c],
@@ -139,6 +140,14 @@ def build_trainer(
         reload_dataloaders_every_n_epochs=datamodule.reload_every_n_epochs,
         use_distributed_sampler=False,  # the data module shares structures out itself
     )
+
+
+def _given(node: DictConfig) -> DictConfig:
+    """A node without settings that are null, for which Lightning has defaults of its own."""
+    given = node.copy()
+    for name in [name for name in node if node[name] is None]:
+        del given[name]
+    return given
 
 
 def check_regularization(loss: PotentialLoss, model: SOGNet) -> None:

@@ -150,8 +150,8 @@ def contradictions(config: DictConfig, overrides: Sequence[str] = ()) -> Iterato
         yield "seed=null: training draws the same numbers when it is repeated; set a whole number"
     yield from _of_the_length(config)
     for name, callback in config.callbacks.items():
-        kept = callback.get("save_top_k", 1) if callback else 1
-        if kept not in (0, 1) and "{" not in (callback.get("filename") or "{epoch}"):
+        kept = callback.get("save_top_k") if callback else None
+        if kept not in (None, 0, 1) and "{" not in (callback.get("filename") or "{epoch}"):
             yield (
                 f"callbacks.{name}.save_top_k={kept}: several checkpoints cannot all be {callback.filename}.ckpt; set "
                 f"callbacks.{name}.filename='{{epoch}}', and the best is best.ckpt as well when training ends"
@@ -199,6 +199,11 @@ def _of_the_length(config: DictConfig) -> Iterator[str]:
     trainer = config.trainer
     if trainer.get("fast_dev_run"):
         yield "trainer.fast_dev_run makes no checkpoint to report on; debug=limit tries a run to its end"
+    if trainer.get("limit_train_batches") == 0:
+        yield "trainer.limit_train_batches=0 leaves nothing to train on; train=false makes the report only"
+    for name in ("limit_test_batches", "limit_predict_batches"):
+        if trainer.get(name) is not None:
+            yield f"trainer.{name} changes nothing: reports are about all structures; test=false takes no test split"
     if trainer.get("max_epochs") is None and trainer.get("max_steps") is None and trainer.get("max_time") is None:
         yield "trainer.max_epochs=null: set a number of epochs, trainer.max_steps or trainer.max_time"
 

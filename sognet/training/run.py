@@ -10,6 +10,7 @@ import lightning
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from sognet.analysis.findings import print_findings
@@ -143,7 +144,10 @@ def train(config: DictConfig) -> float | None:
             for run_logger in trainer.loggers:
                 log_configuration(run_logger, config)
         if config.train:
-            trainer.fit(module, datamodule, ckpt_path=last, weights_only=True)
+            try:
+                trainer.fit(module, datamodule, ckpt_path=last, weights_only=True)
+            except MisconfigurationException as error:
+                raise InputError(f"trainer: {error}") from error
         if not trainer.is_global_zero:
             return None
     if config.train and last and trainer.global_step == steps_before:
@@ -157,6 +161,8 @@ def train(config: DictConfig) -> float | None:
     best = next((file for file in checkpoints if file.is_file()), None)
     if best is None and config.train:
         raise InputError("training ended before the first checkpoint; raise trainer.max_epochs or trainer.max_time")
+    if config.train and best.name != BEST:
+        logger.warning("no checkpoint is the best (no validation was reached, or none is kept): reporting on the last")
     trained = load_model(best, device=module.device, trust=trust) if best else model.eval()
     summary = report(trained, reported, folder, config.batch.eval_batch_size, stress=loss.uses("stress"))
     summary |= {"seconds": round(seconds, 1), "epochs": trainer.current_epoch}

@@ -16,8 +16,16 @@ def name_the_best(callbacks: Iterable[Checkpoint], folder: Path) -> None:
         if not path or not Path(path).is_file():
             continue
         best = folder / BEST
-        if Path(path).absolute() != best.absolute():
+        if Path(path).absolute() != best.absolute() and not _is_copy(best, Path(path)):
             partial = best.with_name(f"{BEST}.part")
-            shutil.copyfile(path, partial)
+            shutil.copy2(path, partial)  # with its time, by which a copy is known
             partial.replace(best)
         return
+
+
+def _is_copy(file: Path, source: Path) -> bool:
+    """Whether a file is the copy of another as it is now."""
+    if not file.is_file():
+        return False
+    copied, now = file.stat(), source.stat()
+    return (copied.st_size, copied.st_mtime_ns) == (now.st_size, now.st_mtime_ns)

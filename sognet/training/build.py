@@ -23,6 +23,7 @@ from sognet.model import SOGNet, load_model, regularization
 from sognet.model.build import build_model
 from sognet.model.description import check_rebuilds
 from sognet.targets import TARGETS
+from sognet.training.callbacks.best import NameTheBest
 from sognet.training.callbacks.preemption import PreemptionCheckpoint
 from sognet.training.checkpoint_io import LAST, AtomicCheckpointIO
 from sognet.training.fine_tuning import freeze, model_to_fine_tune
@@ -127,7 +128,8 @@ def build_trainer(
     """Trainer with the callbacks and loggers of the configuration, and extra callbacks."""
     has_validation = has_validation and config.trainer.get("limit_val_batches") != 0
     callbacks: list[Any] = extra + [instantiate(_given(c)) for c in config.callbacks.values() if c]
-    callbacks.append(PreemptionCheckpoint(Path(config.folder) / "checkpoints" / LAST))
+    checkpoints = Path(config.folder) / "checkpoints"
+    callbacks += [NameTheBest(checkpoints), PreemptionCheckpoint(checkpoints / LAST)]
     for callback in callbacks:
         if getattr(callback, "monitor", None) == "val/loss" and not has_validation:
             callback.monitor = "train/loss"

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from sognet.training.best_checkpoint import name_the_best
+from sognet.training.callbacks.best import NameTheBest
 
 LOSSES = [5.0, 2.0, 1.0, 3.0, 1.5, 4.0]
 
@@ -42,3 +43,34 @@ def test_it_is_of_the_epoch_with_the_lowest_loss(tmp_path, kept, filename):
     trainer.fit(Scripted(), torch.utils.data.DataLoader([0.0]))
     name_the_best(trainer.checkpoint_callbacks, tmp_path)
     assert torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"] == 2
+
+
+class Look(Callback):
+    """Remembers of which epoch best.ckpt is when the next one begins, as a run that is killed there leaves it."""
+
+    def __init__(self, folder):
+        self.file = folder / "best.ckpt"
+        self.found = []
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch:
+            self.found.append(torch.load(self.file, weights_only=True)["epoch"])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("kept", "filename"), [(1, "best"), (1, "mine"), (1, "{epoch}"), (2, "{epoch}")])
+def test_it_is_there_all_the_time(tmp_path, kept, filename):
+    look = Look(tmp_path)
+    callback = ModelCheckpoint(
+        tmp_path, filename, monitor="loss", save_top_k=kept, enable_version_counter=False, save_on_train_epoch_end=True
+    )
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=len(LOSSES),
+        callbacks=[look, callback, NameTheBest(tmp_path)],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(Scripted(), torch.utils.data.DataLoader([0.0]))
+    assert look.found == [0, 1, 2, 2, 2]

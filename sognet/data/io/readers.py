@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from sognet.data.io.units import Units
 from sognet.data.structure import REQUIRED, Keys, Structure, raw_value
 from sognet.errors import InputError
 from sognet.progress import counted
+
+AGREEMENT, ROUNDING = 0.02, 1e-4
+"""How far a stress may be from that of the virial of its frame: a share of the largest component, and eV/Å³."""
 
 LMDB_MAGIC = b"\xde\xc0\xef\xbe"
 """What follows the 16 bytes of the first page's header in an LMDB file."""
@@ -118,8 +122,28 @@ def _structure(atoms: Atoms, keys: Keys, units: Units, source: str, pbc: Sequenc
     if pbc is not None:
         atoms.pbc = pbc
     structure = Structure.from_atoms(atoms, keys, source, partial=True)
-    units.scale_values(structure, of_virial=raw_value(atoms, keys.virial) is not None)
+    of_virial = raw_value(atoms, keys.virial) is not None
+    units.scale_values(structure, of_virial=of_virial)
+    if of_virial and structure.stress is not None and raw_value(atoms, keys.stress) is not None:
+        _check_stress_against_virial(structure, atoms, keys, units)
     return structure
+
+
+def _check_stress_against_virial(structure: Structure, atoms: Atoms, keys: Keys, units: Units) -> None:
+    """Raise an InputError where a frame has a stress that is not the one which its virial gives."""
+    other = Structure.from_atoms(atoms, replace(keys, virial=None), structure.source, partial=True)
+    units.scale_values(other)
+    of_virial, stress = structure.stress, other.stress
+    if np.abs(of_virial - stress).max() <= AGREEMENT * np.abs(of_virial).max() + ROUNDING:
+        return
+    component = np.unravel_index(np.abs(of_virial - stress).argmax(), (3, 3))
+    axes = "".join("xyz"[i] for i in component)
+    raise InputError(
+        f"{structure.source}: `{keys.stress}` and `{keys.virial}` contradict each other: {axes} is "
+        f"{stress[component]:.6g} eV/Å³ by the stress and {of_virial[component]:.6g} eV/Å³ by the virial, as -W/V; set "
+        "dataset.stress_key=null to take the virial, leave dataset.virial_key out to take the stress, or see "
+        "dataset.stress_unit, stress_sign and stress_order"
+    )
 
 
 def _checked_frames(

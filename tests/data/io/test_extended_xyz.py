@@ -92,3 +92,23 @@ def test_unknown_signs_and_orders_are_refused():
 @pytest.mark.parametrize("energy", ["{-1.5}", "[-1.5]"])
 def test_an_energy_in_a_list_of_one_is_a_number(tmp_path, energy):
     assert read(tmp_path, frame(energy=energy)).energy == -1.5
+
+
+def test_a_stress_that_contradicts_the_virial_is_refused_with_both_values(tmp_path):
+    """stress_sign applies to both, so that one of VASP's sign beside a virial of ASE's is found as well."""
+    keys = Keys(virial="virial")
+
+    def both(stress, virial):  # of a cell of 100 Å³
+        values = {"stress": np.asarray(stress), "virial": np.asarray(virial)}
+        return frame(further=" ".join(f'{k}="{" ".join(map(str, v.ravel()))}"' for k, v in values.items()))
+
+    rounded = np.round(-100.0 * FULL, 2)
+    np.testing.assert_allclose(read(tmp_path, both(FULL, rounded), keys).stress, FULL, atol=1e-3)
+    for wrong in (-FULL, FULL * 160.2):
+        with pytest.raises(
+            InputError, match=r"frame 0: `stress` and `virial` contradict.*dataset\.stress_key=null"
+        ) as e:
+            read(tmp_path, both(wrong, -100.0 * FULL), keys)
+        assert f"{np.abs(FULL).max():.3g}"[:3] in str(e.value)
+    read(tmp_path, both(-FULL, -100.0 * FULL), Keys(virial="virial", stress=None))
+    read(tmp_path, both(-FULL, -100.0 * FULL), Keys())

@@ -13,6 +13,7 @@ from torch import Tensor
 from sognet.data import Splits
 from sognet.data.split_identity import as_saved, changes
 from sognet.errors import InputError
+from sognet.model.checkpoint import read_checkpoint
 from sognet.renamed_settings import up_to_date
 from sognet.training.absolute_paths import PATHS, absolute
 from sognet.training.checkpoint_io import LAST, in_folder
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 BELONG_TO_THE_RUN = ("model", "scheduler", "folder", "seed", "start_from")
 """Groups and settings that a run keeps: its checkpoint holds what became of them."""
+
+OF_GROUPS = ("kernel_lr_factor", "latent_lr_factor", "kernel_weight_decay")
+"""Settings of the module that end in the groups of parameters of the optimizer."""
 
 OF_THE_COMMAND = ("trust", "data_changed")
 """Settings that hold for one command and are not kept with the run."""
@@ -45,12 +49,31 @@ def resumed_configuration(folder: Path, overrides: Sequence[str], trust: Iterabl
     if not (folder / "checkpoints" / LAST).is_file():
         raise InputError(f"resume={folder}: no run with a checkpoint {LAST} to continue")
     saved = moved(up_to_date(OmegaConf.load(folder / "config.yaml")), folder)
+    before = saved.copy()
     config = overridden(saved, overrides, folder)
     check_saved_targets(config, trust)
+    _check_optimizer(before, config, folder / "checkpoints" / LAST)
     if global_rank() == 0:
         save_configuration(config, folder / "config.yaml")
     config.trust = list(trust)
     return config
+
+
+def _check_optimizer(before: DictConfig, now: DictConfig, last: Path) -> None:
+    """Raise an InputError where settings of the optimizer are changed that the checkpoint does not hold: one of an
+    earlier version knows the learning rate that the schedule left, not what it started from.
+    """
+    changed = [
+        name
+        for group, names in (("optimizer", now.get("optimizer") or ()), ("module", OF_GROUPS))
+        for name in (f"{group}.{n}" for n in names)
+        if OmegaConf.select(before, name) != OmegaConf.select(now, name)
+    ]
+    if changed and "optimizer_settings" not in read_checkpoint(last):
+        raise InputError(
+            f"{changed[0]}: {last} is of an earlier version, which does not keep what the optimizer started from, so "
+            f"that it cannot change; go on without it, or start_from={last} to train its weights further in a new run"
+        )
 
 
 def moved(config: DictConfig, folder: Path) -> DictConfig:

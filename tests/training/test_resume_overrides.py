@@ -18,7 +18,7 @@ from sognet.training.resume import of_the_command, resumed_configuration, same_d
 @pytest.fixture
 def run(tmp_path):
     tiny_run(tmp_path / "run", "dataset.path=mine.xyz")
-    (tmp_path / "run" / "checkpoints" / "last.ckpt").touch()
+    torch.save({"optimizer_settings": []}, tmp_path / "run" / "checkpoints" / "last.ckpt")
     return tmp_path / "run"
 
 
@@ -142,3 +142,15 @@ def test_other_data_are_refused_or_accepted():
         same_data(config, splits(range(4)), saved)
     config.data_changed = "accept"
     assert len(same_data(config, splits(range(4)), saved).train) == 4
+
+
+@pytest.mark.parametrize("name", ["optimizer.lr", "module.kernel_lr_factor"])
+def test_checkpoints_that_do_not_know_the_optimizer_keep_it(run, name):
+    """They hold the rate that the schedule left, from which the new one cannot be told."""
+    torch.save({}, run / "checkpoints" / "last.ckpt")
+    before = (run / "config.yaml").read_bytes()
+    with pytest.raises(InputError, match=rf"{name}: .*last\.ckpt is of an earlier version.*start_from="):
+        resumed_configuration(run, [f"{name}=0.123"])
+    assert (run / "config.yaml").read_bytes() == before
+    unchanged = OmegaConf.select(OmegaConf.load(run / "config.yaml"), name)
+    resumed_configuration(run, [f"{name}={unchanged}", "trainer.max_epochs=200"])

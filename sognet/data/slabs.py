@@ -11,6 +11,7 @@ from sognet.errors import InputError
 
 if TYPE_CHECKING:
     from sognet.data.splits import Splits
+    from sognet.data.streaming.sharded import ShardedStructures
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +36,26 @@ def check_slabs(structures: Iterable[Structure]) -> None:
         raise InputError(reason)
 
 
+def _check_prepared(split: str, structures: "ShardedStructures") -> None:
+    """Raise an InputError where a prepared split has structures that a model with this layer cannot take."""
+    if structures.slabs is None:
+        check_slabs(structures)
+    elif structures.slabs["structures"]:
+        raise InputError(
+            f"{structures.slabs['first']}: periodic along some directions only, the first of "
+            f"{structures.slabs['structures']} in the {split} split, which the long range cannot sum; prepare the data "
+            "set again with dataset.pbc=[true,true,true] to repeat them in all three, with enough vacuum, or take "
+            "model/long_range=none"
+        )
+
+
 def leave_out_slabs(splits: "Splits", skip: bool) -> None:
     """Take the structures that a model with this layer cannot take out of the splits, in place; prepared ones are
     refused.
 
     Parameters
     ----------
-    splits : of which those that are in memory are looked at, and the prepared ones but for training.
+    splits : prepared ones know it without being read, unless an earlier version has prepared them.
     skip : leave them out, named in the log and in `splits.skipped`, instead of raising.
 
     Raises
@@ -51,10 +65,10 @@ def leave_out_slabs(splits: "Splits", skip: bool) -> None:
     from sognet.data.streaming.sharded import ShardedStructures  # which a calculator need not load
 
     for split, structures in splits:
-        prepared = isinstance(structures, ShardedStructures)
-        if prepared and split == "train":
-            continue  # would be read once more
-        if prepared or not skip:
+        if isinstance(structures, ShardedStructures):
+            _check_prepared(split, structures)
+            continue
+        if not skip:
             check_slabs(structures)
             continue
         reasons = list(refused(structures))

@@ -47,6 +47,8 @@ def run(config: DictConfig) -> None:
     prepare(splits, folder, config.cutoff, config.shard_atoms, config.block_atoms)
     index = json.loads((folder / INDEX).read_text())
     sizes = ", ".join(f"{split['structures']} {name}" for name, split in index["splits"].items())
+    if n_slabs := sum(split["slabs"]["structures"] for split in index["splits"].values()):
+        print(f"{n_slabs} of them are periodic along some directions only; a model with a long range refuses them")
     print(f"{sizes} structures are in {folder}; train with dataset=stream dataset.path={folder}")
 
 
@@ -91,6 +93,7 @@ def _write_split(
     shards: list[dict[str, Any]] = []
     found: list[Contents] = []
     n_edges: list[int] = []
+    slabs: list[str] = []
     shown = track(structures, f"preparing {name}", transient=True, disable=not sys.stdout.isatty())
     for members in _cut(shown, shard_atoms):
         blocks = [len(b) for b in _cut(members, block_atoms)]
@@ -98,6 +101,7 @@ def _write_split(
         _write_missing_shard(file, table(members), blocks)
         shards.append({"file": file.name, "blocks": blocks})
         found.append(counted(members))
+        slabs += [s.source for s in members if s.pbc.any() != s.pbc.all()]
         if cutoff is not None:
             n_edges += [build_graph(s, cutoff).edge_index.shape[1] for s in members]
     sizes = {"n_atoms": pa.array(np.concatenate([f.n_atoms for f in found]), pa.uint32())}
@@ -112,6 +116,7 @@ def _write_split(
         "shards": shards,
         "labelled": {target: sum(f.labelled[target] for f in found) for target in found[0].labelled},
         "first_without": first_without,
+        "slabs": {"structures": len(slabs), "first": slabs[0] if slabs else None},
     }
 
 

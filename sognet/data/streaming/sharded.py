@@ -73,6 +73,8 @@ class ShardedStructures(Sequence[Structure]):
     Attributes
     ----------
     contents : sizes and targets, as counted at preparation.
+    slabs : how many `structures` are periodic along some directions only, and the source of the `first`; None where an
+        earlier version has prepared them.
     blocks : (n_blocks + 1,), the first structure of each block, and their number.
     shuffle_atoms : atoms of a window of the shuffling.
     """
@@ -87,6 +89,7 @@ class ShardedStructures(Sequence[Structure]):
         self.blocks = np.cumsum([0] + [n for shard in entry["shards"] for n in shard["blocks"]])
         n_atoms, self._n_edges = read_sizes(folder.path(sizes_file(split)))
         self.contents = Contents(n_atoms, entry["labelled"], entry["first_without"])
+        self.slabs = entry.get("slabs")
         self.cutoff = cutoff
         self.shuffle_atoms = shuffle_atoms
         self._held: OrderedDict[int, Block] = OrderedDict()

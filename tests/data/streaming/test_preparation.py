@@ -13,6 +13,7 @@ import pytest
 from structures import labelled_atoms
 
 from sognet.data import Keys, Splits, Structure, build_graph, statistics, stream
+from sognet.data.slabs import leave_out_slabs
 from sognet.data.split_contents import counted
 from sognet.data.streaming import preparation as prepare_module
 from sognet.data.streaming.preparation import prepare
@@ -158,3 +159,28 @@ def test_damage_is_noticed(splits, tmp_path):
     (tmp_path / "index.json").write_text(json.dumps(index | {"format": 99}))
     with pytest.raises(InputError, match="prepared in format 99"):
         stream(str(tmp_path))
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_slabs_of_a_prepared_set_are_refused_by_name_without_reading_it(splits, tmp_path, split):
+    for structure in getattr(splits, split)[2:4]:
+        structure.pbc = np.array([True, True, False])
+    first = getattr(splits, split)[2].source
+    prepare(splits, tmp_path, **SETTINGS)
+    earlier = json.loads((tmp_path / "index.json").read_text())
+    for entry in earlier["splits"].values():
+        del entry["slabs"]
+    with pytest.raises(
+        InputError, match=rf"^{first}: .*first of 2 in the {split} split.*dataset\.pbc=\[true,true,true\]"
+    ):
+        leave_out_slabs(stream(str(tmp_path)), skip=False)
+    (tmp_path / "index.json").write_text(json.dumps(earlier))
+    with pytest.raises(InputError, match=rf"^{first}: .*pbc = T T F"):
+        leave_out_slabs(stream(str(tmp_path)), skip=False)
+
+
+def test_a_prepared_set_without_slabs_is_taken(splits, tmp_path):
+    prepare(splits, tmp_path, **SETTINGS)
+    for shard in tmp_path.glob("*-0*.parquet"):
+        shard.unlink()
+    leave_out_slabs(stream(str(tmp_path)), skip=False)

@@ -147,6 +147,7 @@ def build_trainer(
 def _given(node: DictConfig) -> DictConfig:
     """A node without settings that are null, for which Lightning has defaults of its own."""
     given = node.copy()
+    OmegaConf.set_struct(given, False)
     for name in [name for name in node if node[name] is None]:
         del given[name]
     return given

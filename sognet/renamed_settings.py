@@ -38,6 +38,8 @@ ADDED = {
     "train": True,
     "test": True,
     "tags": [],
+    "epochs": None,
+    "steps": None,
     "batch._target_": "sognet.data.StructureDataModule",
     "batch._partial_": True,
     "module._target_": "sognet.training.module.PotentialModule",

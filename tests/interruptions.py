@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from sognet.cli.configuration import CONFIGURATION
+from sognet.training.budget import set_limits
 
 HOOKS = (
     "on_train_epoch_start",
@@ -70,6 +71,7 @@ def tiny_run(folder: Path, *overrides: str) -> DictConfig:
                                      "dataset.test_fraction=0.1", "paths.outputs=unused"])  # fmt: skip
     config = OmegaConf.create(OmegaConf.to_container(composed, resolve=True))
     config.trainer.max_epochs = sum(s.epochs for s in config.batch.stages) or config.trainer.max_epochs
+    set_limits(config)
     (folder / "checkpoints").mkdir(parents=True)
     OmegaConf.save(config, folder / "config.yaml")
     return config

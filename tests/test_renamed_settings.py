@@ -103,7 +103,7 @@ def test_a_configuration_of_today_stays_as_it_is():
     assert up_to_date(config) == config
     assert up_to_date(OmegaConf.create({"train": False})).train is False
     for name in ADDED:
-        assert OmegaConf.select(config, name) is not None
+        assert OmegaConf.select(config, name, default=ADDED) is not ADDED
 
 
 def test_what_is_no_mapping_is_left_to_the_checks():

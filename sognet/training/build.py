@@ -105,10 +105,9 @@ def build_module(config: DictConfig, model: SOGNet, loss: PotentialLoss) -> Pote
     check_regularization(loss, model)
     if str(config.trainer.precision).startswith("64"):
         model.double()  # Lightning does it after it has loaded a checkpoint, which would round the weights
-    scheduler, interval = None, "epoch"
+    scheduler = interval = None
     if config.scheduler:
-        by_steps = (config.trainer.get("max_steps") or -1) > 0
-        interval = config.scheduler.get("interval", "epoch") or ("step" if by_steps else "epoch")
+        interval = config.scheduler.get("interval")
         scheduler = instantiate(
             OmegaConf.masked_copy(config.scheduler, [k for k in config.scheduler if k != "interval"])
         )

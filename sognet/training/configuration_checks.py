@@ -7,7 +7,7 @@ import difflib
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from hydra.errors import InstantiationException
@@ -22,6 +22,7 @@ from sognet.long_range import FourierConvolution, SumOfGaussians, log_spaced_con
 from sognet.model import SOGNet
 from sognet.model.build import WHERE_TAKEN
 from sognet.renamed_settings import refuse_renamed_in
+from sognet.training.budget import LENGTHS, LIMITS, length_conflicts
 from sognet.training.own_modules import check_own_targets, with_own_targets
 from sognet.trust import search_working_directory, trusted_names
 
@@ -120,8 +121,8 @@ def check_settings(config: DictConfig, names: Sequence[str]) -> None:
             _check_targets(config[group], group)
         else:
             _check_settings(OmegaConf.masked_copy(config, [group]), (of_a_run,), "")
-    if any(name.partition(".")[0] == "trainer" for name in names):
-        for contradiction in _of_the_length(config):
+    if any(name in LENGTHS or name.partition(".")[0] == "trainer" for name in names):
+        for contradiction in _of_the_length(config, names):
             raise InputError(contradiction)
 
 
@@ -133,6 +134,8 @@ def of_a_run(
     train: bool,
     test: bool,
     ensemble: int,
+    epochs: int | None,
+    steps: int | None,
     resume: str | None,
     trust: list[str] | str | None,
     data_changed: Literal["accept"] | None,
@@ -148,7 +151,7 @@ def contradictions(config: DictConfig, overrides: Sequence[str] = ()) -> Iterato
     trainer, dataset = config.trainer, config.dataset
     if config.seed is None:
         yield "seed=null: training draws the same numbers when it is repeated; set a whole number"
-    yield from _of_the_length(config)
+    yield from _of_the_length(config, given)
     for name, callback in config.callbacks.items():
         kept = callback.get("save_top_k") if callback else None
         if kept not in (None, 0, 1) and "{" not in (callback.get("filename") or "{epoch}"):
@@ -194,9 +197,10 @@ def contradictions(config: DictConfig, overrides: Sequence[str] = ()) -> Iterato
         )
 
 
-def _of_the_length(config: DictConfig) -> Iterator[str]:
-    """Settings of the trainer from which the length of the training is not known, or is none."""
+def _of_the_length(config: DictConfig, given: Collection[str]) -> Iterator[str]:
+    """Settings from which the length of the training is not known, or is none."""
     trainer = config.trainer
+    yield from length_conflicts(config, given)
     if trainer.get("fast_dev_run"):
         yield "trainer.fast_dev_run makes no checkpoint to report on; debug=limit tries a run to its end"
     if trainer.get("limit_train_batches") == 0:
@@ -204,8 +208,9 @@ def _of_the_length(config: DictConfig) -> Iterator[str]:
     for name in ("limit_test_batches", "limit_predict_batches"):
         if trainer.get(name) is not None:
             yield f"trainer.{name} changes nothing: reports are about all structures; test=false takes no test split"
-    if trainer.get("max_epochs") is None and trainer.get("max_steps") is None and trainer.get("max_time") is None:
-        yield "trainer.max_epochs=null: set a number of epochs, trainer.max_steps or trainer.max_time"
+    lengths = (*(config.get(name) for name in LENGTHS), *(trainer.get(limit) for limit in LIMITS.values()))
+    if all(length is None for length in lengths):
+        yield "trainer.max_epochs=null: set epochs or steps, or trainer.max_time"
 
 
 def check_one_batch(config: DictConfig, n_structures: int) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch_geometric.data import Data
 
 from sognet.errors import InputError
@@ -19,10 +19,8 @@ from sognet.targets import TARGETS
 from sognet.training.learning_rates import (
     add_warm_up,
     change_settings,
-    open_lengths,
     schedules,
     settings_of,
-    span,
     warm_up_factor,
 )
 from sognet.training.loss import PotentialLoss
@@ -39,7 +37,8 @@ class PotentialModule(lightning.LightningModule):
     optimizer : parameters -> optimizer.
     scheduler : optimizer -> learning-rate schedule; None for a constant rate. Lengths that its arguments leave None are
         those of the training.
-    scheduler_interval : "epoch" or "step": when the schedule goes on (ReduceLROnPlateau: every validation).
+    scheduler_interval : "epoch" or "step": when the schedule goes on (ReduceLROnPlateau: every validation); None: step
+        for a schedule over the whole training and where the trainer's max_steps bounds it, else epoch.
     kernel_lr_factor : learning rate of the long-range kernel's weights and bandwidths over that of the rest.
     latent_lr_factor : learning rate of the latent-variable network over that of the rest. The long-range energy is of
         second order in latents that start near zero, so that they learn late, from what the short-range part leaves.
@@ -60,7 +59,7 @@ class PotentialModule(lightning.LightningModule):
         kernel_weight_decay: float = 0.0,
         warmup_steps: int = 0,
         latent_lr_factor: float = 1.0,
-        scheduler_interval: str = "epoch",
+        scheduler_interval: str | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -121,11 +120,8 @@ class PotentialModule(lightning.LightningModule):
         self.log_dict({"seconds": self.seconds, **rates})
 
     def on_train_start(self) -> None:
-        """Weights of the loss, and length of the schedule, where a run is resumed."""
+        """Weights of the loss, and settings of the optimizer, where a run is resumed."""
         self.training_loss = self.loss.at(self.current_epoch)
-        if lengths := open_lengths(self.make_scheduler, self.scheduler_interval, self.trainer):
-            warm_up = warm_up_factor(self.trainer.global_step, self.warmup_steps)
-            span(self.trainer.lr_scheduler_configs[0].scheduler, lengths, warm_up)
         if self.saved_asked_for:
             schedulers = [configured.scheduler for configured in self.trainer.lr_scheduler_configs]
             change_settings(self.optimizers(use_pl_optimizer=False), schedulers, self.saved_asked_for, self.asked_for)
@@ -162,6 +158,9 @@ class PotentialModule(lightning.LightningModule):
         )
         errors = {name: value for name, value in errors.items() if not name.endswith("_huber")}
         self.log_dict({f"val/{k}": v for k, v in errors.items()}, rank_zero_only=False, sync_dist=False)
+        for schedule in (configured.scheduler for configured in self.trainer.lr_scheduler_configs):
+            if isinstance(schedule, ReduceLROnPlateau) and not self.trainer.sanity_checking:
+                schedule.step(errors["loss"])
         if "force_rmse" in errors:
             self.log("val F", errors["force_rmse"], prog_bar=True, logger=False)
 
@@ -200,7 +199,9 @@ class PotentialModule(lightning.LightningModule):
         self.seconds = self.earlier_seconds = checkpoint["seconds"]
         self.saved_asked_for = checkpoint.get("optimizer_settings", [])
         self.loss.scales.update(checkpoint.get("loss_scales", {}))
-        if self.warmup_steps > 1 and len(checkpoint["lr_schedulers"]) == int(self.make_scheduler is not None):
+        states = checkpoint["lr_schedulers"]
+        in_schedule = any("warmup_steps" in state for state in states)
+        if self.warmup_steps > 1 and not in_schedule and len(states) == int(self.make_scheduler is not None):
             add_warm_up(checkpoint, self.warmup_steps)
 
     def _parameter_groups(self) -> list[Parameter] | list[dict[str, Any]]:

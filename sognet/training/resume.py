@@ -16,6 +16,7 @@ from sognet.errors import InputError
 from sognet.model.checkpoint import read_checkpoint
 from sognet.renamed_settings import up_to_date
 from sognet.training.absolute_paths import PATHS, absolute
+from sognet.training.budget import LENGTHS, change_length
 from sognet.training.checkpoint_io import LAST, in_folder
 from sognet.training.configuration_checks import check_settings
 from sognet.training.distributed.processes import global_rank
@@ -131,6 +132,9 @@ def overridden(config: DictConfig, overrides: Sequence[str], folder: Path) -> Di
         is_path = name.startswith("dataset.") and name.rpartition(".")[2] in PATHS
         OmegaConf.update(config, name, absolute(override.value()) if is_path else override.value())
         changed.append(name)
+    if any(config.get(name) is None for name in changed if name in LENGTHS):  # which says nothing about the length
+        raise InputError("resume: a run goes on with a length; give epochs, steps or time a value, or leave them out")
+    change_length(config, changed)
     check_settings(config, changed)
     return config
 
@@ -156,8 +160,10 @@ def same_data(config: DictConfig, splits: Splits, saved: Mapping[str, Tensor]) -
     return as_saved(splits, saved, new="train")
 
 
-def spent(trainer: DictConfig) -> str:
+def spent(config: DictConfig) -> str:
     """What a run had to train with, in words, where a resumed run finds nothing of it left."""
-    lengths = {name: trainer.get(name) for name in ("max_epochs", "max_steps", "max_time")}
-    given = [f"trainer.{name}={value}" for name, value in lengths.items() if value not in (None, -1)]
+    given = [f"{name}={config[name]}" for name in LENGTHS if config.get(name) is not None]
+    if not given:
+        limits = {limit: config.trainer.get(limit) for limit in ("max_epochs", "max_steps", "max_time")}
+        given = [f"trainer.{name}={value}" for name, value in limits.items() if value not in (None, -1)]
     return f"the run has had all of {' or '.join(given)}" if given else "the run is finished"

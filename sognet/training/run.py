@@ -25,6 +25,7 @@ from sognet.model.checkpoint import read_checkpoint
 from sognet.progress import duration
 from sognet.training.absolute_paths import make_absolute
 from sognet.training.best_checkpoint import name_the_best
+from sognet.training.budget import set_limits
 from sognet.training.build import (
     build_datamodule,
     build_module,
@@ -87,6 +88,7 @@ def run(config: DictConfig) -> float | None:
     make_absolute(config.dataset)
     if config.batch.stages:
         config.trainer.max_epochs = sum(stage.epochs for stage in config.batch.stages)
+    set_limits(config)
     fill_fractions(config.dataset)
     config.command = command_line()
     wandb_run = config.logger.get("wandb")
@@ -152,7 +154,7 @@ def train(config: DictConfig) -> float | None:
             return None
     if config.train and last and trainer.global_step == steps_before:
         logger.warning(
-            "nothing was trained: %s; raise trainer.max_epochs, max_steps or max_time", spent(config.trainer)
+            "nothing was trained: %s; give it more: sognet train resume=%s epochs=...", spent(config), folder
         )
     seconds = module.earlier_seconds + time.perf_counter() - started
     if config.train:

@@ -37,6 +37,12 @@ def checked(*overrides: str) -> None:
         (["module.latent_lr_factor=more"], r"module.latent_lr_factor=more: .*number"),
         (["scheduler.interval=hour"], "scheduler.interval=hour: .*'epoch' or 'step'"),
         (["seed=null"], "seed=null"),
+        (["epochs=3", "steps=20"], "epochs and steps both say how long"),
+        (["epochs=3", "trainer.max_epochs=3"], r"epochs and trainer\.max_epochs both say how long"),
+        (["steps=3", "+trainer.max_steps=3"], r"steps and trainer\.max_steps both say how long"),
+        (["epochs=3", "batch=doubling"], r"epochs and batch\.stages both"),
+        (["epochs=0"], "epochs=0: a training has at least one"),
+        (["epochs=2.5"], "epochs=2.5: .*integer"),
         (["trainer.max_epochs=null"], "trainer.max_epochs=null"),
         (["+trainer.fast_dev_run=true"], "debug=limit"),
         (["+trainer.limit_train_batches=0"], "nothing to train on"),
@@ -79,6 +85,8 @@ def test_mistakes_are_named_before_anything_happens(overrides, message):
 
 def test_values_that_stand_for_others_are_accepted():
     checked("model.reference_energies=isolated", "model.reference_energies={Na: -1.0}", "trainer.devices=auto")
+    checked("epochs=40", "experiment=water")
+    checked("epochs=null", "steps=20")
     checked("batch.stages=[{batch_size: 8, epochs: 3}]", "trainer.max_time=00:00:20:00", "model.energy_hidden=[8]")
 
 

@@ -265,9 +265,11 @@ def test_the_learning_rate_warms_up_and_then_follows_its_schedule(graphs):
     [
         ("epoch", {"max_epochs": 3}, 6),
         ("step", {"max_epochs": 3}, 6),
+        (None, {"max_epochs": 3}, 6),
         ("epoch", {"max_epochs": -1, "max_steps": 6}, 6),
-        ("step", {"max_epochs": -1, "max_steps": 5}, 5),
+        (None, {"max_epochs": -1, "max_steps": 5}, 5),
         ("step", {"max_epochs": 100, "max_steps": 5}, 5),
+        ("step", {"max_epochs": 2, "max_steps": 100}, 4),
     ],
 )
 def test_a_schedule_spans_the_training(graphs, interval, budget, length):
@@ -277,32 +279,79 @@ def test_a_schedule_spans_the_training(graphs, interval, budget, length):
     optimizer = partial(rates_of_steps(AdamW, seen), lr=0.1)
     module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), optimizer, schedule, scheduler_interval=interval)
     fit(module, graphs, [], batch_size=2, **budget)
-    steps = [n if interval == "step" else 2 * (n // 2) for n in range(length)]
+    steps = [2 * (n // 2) if interval == "epoch" else n for n in range(length)]
     assert seen == pytest.approx([0.05 * (1 + np.cos(np.pi * n / length)) for n in steps])
+    assert module.optimizers().param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_schedule_over_an_unknown_time_is_refused(graphs):
     schedule = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=None)
     module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), partial(AdamW, lr=0.1), schedule)
-    with pytest.raises(InputError, match=r"set trainer\.max_epochs or trainer\.max_steps"):
+    with pytest.raises(InputError, match="set epochs or steps"):
         fit(module, graphs, [], max_epochs=-1, max_time="00:00:01:00")
 
 
-@pytest.mark.parametrize("warmup_steps", [0, 5])
-def test_a_resumed_schedule_spans_the_longer_training(graphs, tmp_path, warmup_steps):
+@pytest.mark.parametrize("before", [20, 10])
+@pytest.mark.parametrize("stop", [8, 20])
+@pytest.mark.parametrize("warmup_steps", [0, 3])
+def test_the_rates_of_a_run_that_is_extended_go_on_from_where_they_are(graphs, tmp_path, before, stop, warmup_steps):
+    """One step per epoch; the run is stopped, or finished, and then given 40 epochs."""
+
     def trained(**settings):
         seen = []
         schedule = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=None)
         optimizer = partial(rates_of_steps(AdamW, seen), lr=0.1)
         module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), optimizer, schedule, warmup_steps=warmup_steps)
-        return seen, fit(module, graphs, [], **settings)
+        trainer = fit(module, graphs, [Stop(stop)], **settings)
+        torch.save(trainer._checkpoint_connector.dump_checkpoint(), tmp_path / "stopped.ckpt")
+        return seen, module.optimizers().param_groups[0]["lr"]
 
-    _, trainer = trained(max_epochs=3)
-    torch.save(trainer._checkpoint_connector.dump_checkpoint(), tmp_path / "finished.ckpt")
-    seen, _ = trained(max_epochs=6, ckpt_path=tmp_path / "finished.ckpt")
-    cosine = [0.05 * (1 + np.cos(np.pi * n / 6)) for n in (3, 4, 5)]
-    warm = [min(1, (n + 1) / max(1, warmup_steps)) for n in (3, 4, 5)]
-    assert seen == pytest.approx(np.multiply(cosine, warm))
+    first, rate = trained(max_epochs=before)
+    stop, done = 100, len(first)
+    seen, last = trained(max_epochs=40, ckpt_path=tmp_path / "stopped.ckpt")
+    assert len(seen) == 40 - done
+    assert seen[0] == pytest.approx(rate)
+    planned = 0.05 * (1 + np.cos(np.pi * np.arange(41) / 40))
+    faded = done + 4  # a tenth of what is left, rounded up
+    assert seen[faded - done :] == pytest.approx(planned[faded:40], abs=1e-12)
+    assert np.abs(np.diff(seen)).max() <= abs(planned[done] - rate) / (0.1 * (40 - done)) + 0.01
+    assert max(seen) <= planned[done] + 1e-9
+    assert last == pytest.approx(0.0, abs=1e-12)
+
+
+class Stop(lightning.Callback):
+    """Ends a training after so many epochs."""
+
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=None),
+        partial(torch.optim.lr_scheduler.LinearLR, start_factor=1.0, end_factor=0.01, total_iters=None),
+        partial(torch.optim.lr_scheduler.PolynomialLR, power=2.0, total_iters=None),
+    ],
+)
+def test_other_schedules_span_the_training_as_well(graphs, schedule):
+    seen, length = [], 10
+    optimizer = partial(rates_of_steps(torch.optim.SGD, seen), lr=0.1, momentum=0.9)
+    fit(PotentialModule(small_model(), PotentialLoss(1.0, 1.0), optimizer, schedule), graphs, [], max_epochs=length)
+    (name,) = (name for name, value in schedule.keywords.items() if value is None)
+    parameter = torch.nn.Parameter(torch.zeros(()))
+    reference = torch.optim.SGD([parameter], lr=0.1, momentum=0.9)
+    torch_schedule = schedule(reference, **{name: 1000})
+    expected = []
+    for step in range(1000):
+        expected.append(reference.param_groups[0]["lr"])
+        reference.step()
+        if step < 999:
+            torch_schedule.step()
+    assert seen == pytest.approx([np.interp(999 * n / length, range(1000), expected) for n in range(length)], rel=3e-2)
 
 
 @pytest.mark.parametrize("stop", [2, 5])

@@ -42,6 +42,23 @@ def test_values_are_read_as_hydra_reads_them_and_saved(run, override, name, valu
     assert type(saved) is type(value) or isinstance(value, list)
 
 
+def test_a_length_takes_the_place_of_the_one_before(run):
+    for override, expected in (
+        ("steps=40", (None, 40, -1, 40)),
+        ("epochs=7", (7, None, 7, -1)),
+        ("trainer.max_epochs=9", (None, None, 9, -1)),
+        ("tags=[longer]", (None, None, 9, -1)),
+        ("+trainer.max_steps=30", (None, None, 9, 30)),
+    ):
+        config = resumed_configuration(run, [override])
+        found = config.epochs, config.steps, config.trainer.max_epochs, config.trainer.get("max_steps")
+        assert found == expected, override
+    with pytest.raises(InputError, match="epochs and steps both"):
+        resumed_configuration(run, ["epochs=3", "steps=4"])
+    with pytest.raises(InputError, match=r"epochs and trainer\.max_epochs both"):
+        resumed_configuration(run, ["epochs=3", "trainer.max_epochs=4"])
+
+
 def test_paths_are_kept_as_they_are_from_every_folder(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a.xyz", "b.xyz"):
@@ -69,12 +86,15 @@ def test_paths_are_kept_as_they_are_from_every_folder(run, tmp_path, monkeypatch
         ("scheduler.T_max=7", "scheduler.T_max: a resumed run keeps its scheduler"),
         ("seed=7", "seed: a resumed run keeps its seed"),
         ("seed=null", "seed: a resumed run keeps its seed"),
+        ("epochs=null", "give epochs"),
+        ("epochs=many", "epochs=many: .*integer"),
+        ("steps=0", "steps=0"),
     ],
 )
 def test_what_cannot_change_is_refused_by_name_and_nothing_is_written(run, override, message):
     before = (run / "config.yaml").read_bytes()
     with pytest.raises(InputError, match=message):
-        resumed_configuration(run, ["trainer.max_epochs=9", override])
+        resumed_configuration(run, ["loss.energy=9", override])
     assert (run / "config.yaml").read_bytes() == before
 
 
@@ -115,8 +135,10 @@ def test_a_learning_rate_that_is_changed_is_that_of_a_run_that_had_it_from_the_s
 
 
 def test_a_run_with_nothing_left_says_what_it_had():
-    trainer = OmegaConf.create({"max_epochs": 5, "max_steps": -1, "max_time": "00:00:20:00"})
-    assert spent(trainer) == "the run has had all of trainer.max_epochs=5 or trainer.max_time=00:00:20:00"
+    config = OmegaConf.create({"trainer": {"max_epochs": 5, "max_steps": -1, "max_time": "00:00:20:00"}})
+    assert spent(config) == "the run has had all of trainer.max_epochs=5 or trainer.max_time=00:00:20:00"
+    config.epochs = 5
+    assert spent(config) == "the run has had all of epochs=5"
 
 
 @pytest.mark.parametrize("override", ["data_changed=accept", "+data_changed=accept", "data_changed='accept'"])

@@ -35,6 +35,7 @@ from sognet.training.build import (
     reported_splits,
     starting_model,
 )
+from sognet.training.callbacks.accepted_data import KeepAcceptedData
 from sognet.training.callbacks.long_range_diagnostics import LongRangeDiagnostics
 from sognet.training.callbacks.preemption import requeued
 from sognet.training.callbacks.progress import why_ended
@@ -138,6 +139,8 @@ def train(config: DictConfig) -> float | None:
         hint_at_total_charge(model, reported)
     with distributed(config.trainer, folder / "config.yaml", of_the_command(config)):
         extra = [LongRangeDiagnostics(typical_boxes(reported))] if model.long_range is not None else []
+        if last and config.get("data_changed") == "accept":
+            extra.append(KeepAcceptedData(last, known))
         trainer = build_trainer(config, bool(splits.val), datamodule, extra)
         if config.train and last and trainer.is_global_zero:
             steps_before = read_checkpoint(last).get("global_step", 0)

@@ -124,3 +124,21 @@ def test_a_run_on_a_full_disk_ends_and_goes_on_once_there_is_room(data, whole, t
     assert (checkpoints / "last.ckpt").read_bytes() == before
     assert train_in_process(config) == 0
     assert_same(whole, tmp_path / "run")
+
+
+def test_data_that_were_accepted_stay_so_where_the_run_is_killed_before_a_checkpoint(tmp_path):
+    file = tmp_path / "mine.xyz"
+    frames = [labelled_atoms(4 + i % 4, seed=i) for i in range(21)]
+    write(file, frames[:20], format="extxyz")
+    config = tiny_run(tmp_path / "run", f"dataset.path={file}", "trainer.max_epochs=1", "scheduler=none")
+    assert train_in_process(config) == 0
+    write(file, frames, format="extxyz")
+    config.trainer.max_epochs = 2
+    assert train_in_process(config) == 1
+    config.data_changed = "accept"
+    assert train_in_process(config, call=2) == -signal.SIGKILL
+    config.data_changed = None
+    assert train_in_process(config) == 0
+    checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["epoch"] == 1
+    assert sum(len(checkpoint["split_identities"][split]) for split in ("train", "val", "test")) == 21

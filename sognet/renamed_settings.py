@@ -38,6 +38,7 @@ ADDED = {
     "train": True,
     "test": True,
     "tags": [],
+    "time": None,
     "epochs": None,
     "steps": None,
     "batch._target_": "sognet.data.StructureDataModule",

@@ -64,7 +64,7 @@ def suggestions(summary: Mapping[str, Any]) -> Iterator[str]:
     train, val = errors.get("train"), errors.get("val")
     spread = _spread(summary, "val").get("force_spread")
     if learning and learning["falling"]:
-        yield "train longer: the error was falling (trainer.max_epochs, or trainer.max_time)"
+        yield "train longer: the error was falling (time=, or epochs=)"
     elif train and val and val > OVERFITTED * train:
         yield (
             f"more structures: the error of the training split, {readable(train)} meV/Å, is well below that of the "

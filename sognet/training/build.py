@@ -4,6 +4,7 @@ import inspect
 import logging
 import math
 from collections.abc import Collection
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -23,11 +24,14 @@ from sognet.model import SOGNet, load_model, regularization
 from sognet.model.build import build_model
 from sognet.model.description import check_rebuilds
 from sognet.targets import TARGETS
+from sognet.training.budget import seconds_of
 from sognet.training.callbacks.best import NameTheBest
+from sognet.training.callbacks.budget import TrainingBudget
 from sognet.training.callbacks.preemption import PreemptionCheckpoint
 from sognet.training.checkpoint_io import LAST, AtomicCheckpointIO
 from sognet.training.fine_tuning import freeze, model_to_fine_tune
 from sognet.training.initial_values import initialize
+from sognet.training.learning_rates import LENGTHS
 from sognet.training.loss import WEIGHTS, PotentialLoss
 from sognet.training.module import PotentialModule
 from sognet.trust import resolve, trusted_names
@@ -132,9 +136,11 @@ def build_trainer(
     for callback in callbacks:
         if getattr(callback, "monitor", None) == "val/loss" and not has_validation:
             callback.monitor = "train/loss"
+    limits, budget = trainer_limits(config)
     return instantiate(
-        _given(config.trainer),
-        callbacks=callbacks,
+        _given(OmegaConf.masked_copy(config.trainer, [name for name in config.trainer if name != "max_time"])),
+        **limits,
+        callbacks=[*budget, *callbacks],
         plugins=[AtomicCheckpointIO(), *(instantiate(p) for p in config.trainer.get("plugins") or ())],
         logger=[instantiate(c) for c in config.logger.values() if c],
         default_root_dir=config.folder,
@@ -150,6 +156,25 @@ def _given(node: DictConfig) -> DictConfig:
     for name in [name for name in node if node[name] is None]:
         del given[name]
     return given
+
+
+def trainer_limits(config: DictConfig) -> tuple[dict[str, Any], list[lightning.Callback]]:
+    """What ends a training: settings of Lightning's trainer, and a callback for what it does not have.
+
+    A time is turned into steps where it is given as `time`, or where a schedule spans the training.
+    """
+    limit = config.trainer.get("max_time")
+    seconds = None if limit is None else seconds_of(limit, "trainer.max_time")
+    scheduler = config.scheduler or {}
+    spans = any(name in scheduler and scheduler[name] is None for name in LENGTHS)
+    in_steps = seconds is not None and (config.get("time") is not None or spans)
+    follows = in_steps or any(config.get(name) is not None for name in ("epochs", "steps"))
+    limits: dict[str, Any] = {}
+    if seconds is not None and not in_steps:
+        limits["max_time"] = timedelta(seconds=seconds)
+    if config.trainer.get("max_epochs") is None and (config.trainer.get("max_steps") or -1) < 0:
+        limits["max_epochs"] = -1
+    return limits, [TrainingBudget(seconds if in_steps else None)] if follows else []
 
 
 def check_regularization(loss: PotentialLoss, model: SOGNet) -> None:

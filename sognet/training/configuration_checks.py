@@ -134,6 +134,7 @@ def of_a_run(
     train: bool,
     test: bool,
     ensemble: int,
+    time: str | int | float | None,
     epochs: int | None,
     steps: int | None,
     resume: str | None,

@@ -52,10 +52,11 @@ def schedules(
     if interval not in (*INTERVALS, None):
         raise InputError(f"scheduler.interval must be epoch or step, got {interval!r}")
     if make_scheduler is not None and (lengths := open_lengths(make_scheduler)):
-        if not any(most and most > 0 for most in (trainer.max_epochs, trainer.max_steps)):
+        in_time = any(getattr(callback, "seconds", None) is not None for callback in trainer.callbacks)
+        if not in_time and not any(most and most > 0 for most in (trainer.max_epochs, trainer.max_steps)):
             raise InputError(
-                "the schedule of the learning rate spans the whole training, whose length is not known; set epochs or "
-                "steps, or scheduler=plateau or scheduler=none"
+                "the schedule of the learning rate spans the whole training, whose length is not known; set time, "
+                "epochs or steps, or scheduler=plateau or scheduler=none"
             )
         progress = partial(training_progress, trainer)
         by_epochs = interval == "epoch"

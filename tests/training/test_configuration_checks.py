@@ -41,6 +41,9 @@ def checked(*overrides: str) -> None:
         (["epochs=3", "trainer.max_epochs=3"], r"epochs and trainer\.max_epochs both say how long"),
         (["steps=3", "+trainer.max_steps=3"], r"steps and trainer\.max_steps both say how long"),
         (["epochs=3", "batch=doubling"], r"epochs and batch\.stages both"),
+        (["time=20"], "time=20: write a time with its unit"),
+        (["time=20min", "epochs=3"], "time and epochs both"),
+        (["trainer.max_time=soon"], "trainer.max_time=soon: write a time"),
         (["epochs=0"], "epochs=0: a training has at least one"),
         (["epochs=2.5"], "epochs=2.5: .*integer"),
         (["trainer.max_epochs=null"], "trainer.max_epochs=null"),
@@ -86,6 +89,7 @@ def test_mistakes_are_named_before_anything_happens(overrides, message):
 def test_values_that_stand_for_others_are_accepted():
     checked("model.reference_energies=isolated", "model.reference_energies={Na: -1.0}", "trainer.devices=auto")
     checked("epochs=40", "experiment=water")
+    checked("time=00:20:00", "experiment=dimers")
     checked("epochs=null", "steps=20")
     checked("batch.stages=[{batch_size: 8, epochs: 3}]", "trainer.max_time=00:00:20:00", "model.energy_hidden=[8]")
 

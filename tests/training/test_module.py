@@ -287,7 +287,7 @@ def test_a_schedule_spans_the_training(graphs, interval, budget, length):
 def test_a_schedule_over_an_unknown_time_is_refused(graphs):
     schedule = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=None)
     module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), partial(AdamW, lr=0.1), schedule)
-    with pytest.raises(InputError, match="set epochs or steps"):
+    with pytest.raises(InputError, match="set time, epochs or steps"):
         fit(module, graphs, [], max_epochs=-1, max_time="00:00:01:00")
 
 

@@ -138,7 +138,11 @@ def build_trainer(
             callback.monitor = "train/loss"
     limits, budget = trainer_limits(config)
     return instantiate(
-        _given(OmegaConf.masked_copy(config.trainer, [name for name in config.trainer if name != "max_time"])),
+        _given(
+            OmegaConf.masked_copy(
+                config.trainer, [name for name in config.trainer if name not in ("max_time", "max_steps")]
+            )
+        ),
         **limits,
         callbacks=[*budget, *callbacks],
         plugins=[AtomicCheckpointIO(), *(instantiate(p) for p in config.trainer.get("plugins") or ())],
@@ -168,13 +172,15 @@ def trainer_limits(config: DictConfig) -> tuple[dict[str, Any], list[lightning.C
     scheduler = config.scheduler or {}
     spans = any(name in scheduler and scheduler[name] is None for name in LENGTHS)
     in_steps = seconds is not None and (config.get("time") is not None or spans)
-    follows = in_steps or any(config.get(name) is not None for name in ("epochs", "steps"))
-    limits: dict[str, Any] = {}
+    steps = config.trainer.get("max_steps")
+    steps = steps if steps is not None and steps >= 0 else None
+    follows = in_steps or steps is not None or config.get("epochs") is not None
+    limits: dict[str, Any] = {} if steps is None else {"max_steps": -1}
     if seconds is not None and not in_steps:
         limits["max_time"] = timedelta(seconds=seconds)
-    if config.trainer.get("max_epochs") is None and (config.trainer.get("max_steps") or -1) < 0:
+    if config.trainer.get("max_epochs") is None:
         limits["max_epochs"] = -1
-    return limits, [TrainingBudget(seconds if in_steps else None)] if follows else []
+    return limits, [TrainingBudget(seconds if in_steps else None, steps)] if follows else []
 
 
 def check_regularization(loss: PotentialLoss, model: SOGNet) -> None:

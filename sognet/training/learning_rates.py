@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau
 
 from sognet.errors import InputError
+from sognet.training.callbacks.budget import TrainingBudget
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def schedules(
     if interval not in (*INTERVALS, None):
         raise InputError(f"scheduler.interval must be epoch or step, got {interval!r}")
     if make_scheduler is not None and (lengths := open_lengths(make_scheduler)):
-        in_time = any(getattr(callback, "seconds", None) is not None for callback in trainer.callbacks)
+        in_time = any(isinstance(callback, TrainingBudget) for callback in trainer.callbacks)
         if not in_time and not any(most and most > 0 for most in (trainer.max_epochs, trainer.max_steps)):
             raise InputError(
                 "the schedule of the learning rate spans the whole training, whose length is not known; set time, "
@@ -65,7 +66,8 @@ def schedules(
     found: list[dict[str, Any]] = []
     if make_scheduler is not None:
         schedule = make_scheduler(optimizer)
-        by_steps = (trainer.max_steps or -1) > 0
+        budgets = [callback for callback in trainer.callbacks if isinstance(callback, TrainingBudget)]
+        by_steps = (trainer.max_steps or -1) > 0 or any(budget.steps for budget in budgets)
         found.append({"scheduler": schedule, "interval": interval or ("step" if by_steps else "epoch")})
         if isinstance(schedule, ReduceLROnPlateau):
             found[0] |= {"monitor": "train/loss", "interval": "epoch"}

@@ -78,6 +78,17 @@ def test_a_run_told_to_stop_saves_within_the_epoch_and_goes_on_from_there(data, 
 
 
 @pytest.mark.slow
+def test_a_run_of_so_many_steps_that_is_killed_ends_with_the_same_weights(data, tmp_path):
+    """It goes on from the end of an epoch."""
+    settings = ["steps=27", "batch.batch_size=4"]
+    assert train_in_process(tiny_run(tmp_path / "whole", data, *settings)) == 0
+    config = tiny_run(tmp_path / "run", data, *settings)
+    assert train_in_process(config, call=70) == -signal.SIGKILL
+    assert train_in_process(config) == 0
+    assert_same(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("send", [signal.SIGINT, signal.SIGHUP])
 def test_ctrl_c_and_a_closed_terminal_save_between_two_steps(data, whole, tmp_path, send):
     config = tiny_run(tmp_path / "run", data, *AVERAGED)

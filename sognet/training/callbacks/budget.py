@@ -29,6 +29,9 @@ VALIDATION_COST = 0.4
 OVERRUN = 1.1
 """Expected time over the time given from which on a plan is shortened."""
 
+GRACE = 10.0
+"""Seconds that are never called late: what starting a run and going on with it takes."""
+
 CHECKS = 20
 """Times in a training that its plan is checked."""
 
@@ -46,11 +49,14 @@ class TrainingBudget(lightning.Callback):
     Parameters
     ----------
     seconds : that training may take; None where epochs or steps are given.
+    steps : that training takes; None where they are not given. The trainer must not have them as its own limit: with
+        one, Lightning resumes a run at the end of an epoch in the wrong place.
     """
 
-    def __init__(self, seconds: float | None = None) -> None:
+    def __init__(self, seconds: float | None = None, steps: int | None = None) -> None:
         self.seconds = seconds
-        self.planned: int | None = None  # steps
+        self.steps = steps
+        self.planned: int | None = None  # steps that the time is turned into
         self.earlier = 0.0  # seconds before this run was resumed
         self.started = time.monotonic()
         self.measured_from: tuple[int, float] | None = None  # step, and time since the start
@@ -72,13 +78,11 @@ class TrainingBudget(lightning.Callback):
         if state_dict["seconds"] == self.seconds:
             self.planned = state_dict["planned"]
 
-    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Let the trainer know the plan of a resumed run."""
-        if self.seconds is not None and self.planned is not None:
-            trainer.fit_loop.epoch_loop.max_steps = self.planned
-
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Begin to measure."""
+        """Let the trainer know the steps, once it has found its place; begin to measure."""
+        known = [steps for steps in (self.steps, self.planned) if steps is not None]
+        if known:
+            trainer.fit_loop.epoch_loop.max_steps = min(known)
         self.first_step, self.measured_from = trainer.global_step, None
 
     def on_train_batch_end(
@@ -90,6 +94,8 @@ class TrainingBudget(lightning.Callback):
         if self.seconds is not None:
             if self.planned is None:
                 self._measure(trainer)
+            elif self.measured_from is None and trainer.global_step >= self.first_step + FIRST_STEPS:
+                self.measured_from = trainer.global_step, self.elapsed  # of a resumed run
             elif self._is_due(trainer, CHECKS):
                 self._check(trainer)
         ends = (trainer.max_steps or -1) > 0 and trainer.global_step >= trainer.max_steps
@@ -129,10 +135,13 @@ class TrainingBudget(lightning.Callback):
     def _check(self, trainer: lightning.Trainer) -> None:
         """Shorten a plan that would take much longer than its time."""
         step, elapsed = trainer.global_step, self.elapsed
-        first, began = self.measured_from or (self.first_step, self.earlier)
+        if self.measured_from is None or step < self.measured_from[0] + FEWEST_STEPS:
+            return
+        first, began = self.measured_from
         of_a_step = (elapsed - began) / max(1, step - first)
         fewer = step + max(0.0, (1 - RESERVE) * self.seconds - elapsed) / of_a_step
-        late = elapsed + (self.planned - step) * of_a_step > OVERRUN * self.seconds and fewer < self.planned
+        expected = elapsed + (self.planned - step) * of_a_step
+        late = expected > OVERRUN * self.seconds + GRACE and fewer < self.planned
         before = self.planned
         self._plan(trainer, fewer if late else None)
         if self.planned != before:
@@ -142,7 +151,7 @@ class TrainingBudget(lightning.Callback):
         """Take over the number of steps of the first rank, if it has one."""
         steps = trainer.strategy.broadcast(steps)
         if steps is not None:
-            self.planned = max(trainer.global_step, int(steps))
+            self.planned = max(trainer.global_step, min(int(steps), self.steps or int(steps)))
             trainer.fit_loop.epoch_loop.max_steps = self.planned
 
     def _validations(self, trainer: lightning.Trainer) -> int:

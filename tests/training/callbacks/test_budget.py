@@ -63,14 +63,16 @@ def test_a_time_ends_with_the_schedule_at_its_end(monkeypatch):
     assert len(set(clock.validated)) == len(clock.validated)
 
 
-def test_a_resumed_training_takes_the_steps_that_were_planned_at_the_same_rates(monkeypatch, tmp_path):
+def test_a_resumed_training_takes_the_steps_that_were_planned_to_the_same_weights(monkeypatch, tmp_path):
     clock = Clock(monkeypatch)
-    _, trainer = trained(clock, 100.0, folder=tmp_path)
+    module, trainer = trained(clock, 100.0, folder=tmp_path)
     slower = Clock(monkeypatch)
     slower.now = 1e5
-    _, resumed = trained(slower, 100.0, tmp_path / "step=40.ckpt", tmp_path)
+    again, resumed = trained(slower, 100.0, tmp_path / "step=40.ckpt", tmp_path)
     assert resumed.global_step == trainer.global_step
     assert slower.rates == clock.rates[40:]
+    for name, value in module.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value, rtol=0, atol=0)
 
 
 def test_another_time_is_planned_anew_and_the_rate_goes_on(monkeypatch, tmp_path):

@@ -25,3 +25,23 @@ class Record(lightning.Callback):
         with (self.folder / f"ids-{trainer.global_rank}.txt").open("a") as file:
             ids = batch.id[batch.counted].tolist()
             print(trainer.current_epoch, trainer.global_step, *ids, file=file)
+
+
+class Spoil(lightning.Callback):
+    """Makes the reference forces of one structure NaN, on whichever rank has it, in the second epoch.
+
+    Parameters
+    ----------
+    structure : its number in the training split.
+    file : gets its source.
+    """
+
+    def __init__(self, structure, file):
+        self.structure = structure
+        self.file = Path(file)
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        found = batch.id == self.structure
+        if trainer.current_epoch == 1 and found.any():
+            self.file.write_text(trainer.datamodule.splits.train[self.structure].source)
+            batch.forces = batch.forces.masked_fill(found[batch.batch, None], float("nan"))

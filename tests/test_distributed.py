@@ -72,6 +72,20 @@ def test_two_processes_that_accumulate_train_as_one_with_the_whole_batch(data, t
             assert not row[name] or float(other[name]) == pytest.approx(float(row[name]), rel=1e-5)
 
 
+@pytest.mark.parametrize("structure", [0, 7, 12])
+def test_two_processes_name_the_structures_that_are_not_finite(data, tmp_path, structure):
+    """Those of one batch of two, whichever rank has it and whichever of the accumulated batches it is."""
+    output = sognet(
+        "train", "dataset=files", f"dataset.path={data}", *SMALL, f"hydra.run.dir={tmp_path}/run", *TWO_PROCESSES,
+        "callbacks.figures=null", "+callbacks.spoil._target_=recorder.Spoil", f"+callbacks.spoil.structure={structure}",
+        f"+callbacks.spoil.file={tmp_path}/spoilt", fails=True,
+    )  # fmt: skip
+    (line,) = (line for line in output.splitlines() if line.startswith("error: "))
+    assert (tmp_path / "spoilt").read_text() in line
+    assert line.count("frame ") <= 2
+    assert len(read(tmp_path / "run" / "not_finite.extxyz", ":")) == line.count("frame ")
+
+
 def test_two_processes_are_resumed_to_the_same_weights(data, two_processes, tmp_path):
     """And nothing is left running of what was killed."""
     kill = ["+callbacks.at._target_=interruptions.At", "+callbacks.at.call=50"]

@@ -238,6 +238,23 @@ def test_training_stops_before_a_gradient_that_is_not_finite(graphs, tmp_path):
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
 
 
+def test_accumulated_batches_are_told_apart(graphs, tmp_path):
+    """The loss of one of four batches is not finite, the gradient is that of all."""
+    torch.set_default_dtype(torch.float32)
+    graphs.structures[2].forces[0, 0] = np.nan
+    module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), partial(AdamW, lr=0.1))
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_epochs=1, accumulate_grad_batches=4, callbacks=[TerminateOnNonFiniteGradient(tmp_path)],
+        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        inference_mode=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    structures = graphs.structures
+    data = StructureDataModule(Splits("test", structures, structures[:1]), 4.0, batch_size=1, num_workers=0)
+    with pytest.raises(InputError, match=r"batch of 9 atoms \(saved as"):
+        trainer.fit(module, datamodule=data)
+    assert [len(a) for a in read(tmp_path / "not_finite.extxyz", ":")] == [9]
+
+
 def rates_of_steps(optimizer_class, seen):
     class Watched(optimizer_class):
         def step(self, closure=None):

@@ -20,6 +20,7 @@ from sognet.analysis.predictions import Prediction, batch_predictions
 from sognet.long_range.decay import Boxes, fitted_decay, kernel_of
 from sognet.model import SOGNet
 from sognet.targets import TARGETS
+from sognet.training.callbacks.long_range_diagnostics import LongRangeDiagnostics
 from sognet.training.loggers.media import log_media, rendered, takes_media
 from sognet.training.metrics import MILLI, GroupedErrors, known_errors
 
@@ -202,7 +203,9 @@ class Figures(lightning.Callback):
         begun = time.perf_counter()
         loggers = [run_logger for run_logger in trainer.loggers if takes_media(run_logger)]
         if loggers:
-            histograms, images = self._media(model, typical_boxes(trainer.datamodule.splits))
+            known = (c.boxes for c in trainer.callbacks if isinstance(c, LongRangeDiagnostics))
+            boxes = next(known, None) or typical_boxes(trainer.datamodule.splits)  # which reads some of each split
+            histograms, images = self._media(model, boxes)
             for run_logger in loggers:
                 log_media(run_logger, histograms, images, trainer.global_step)
         self.predictions, self.drawn = None, True

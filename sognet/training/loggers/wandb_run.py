@@ -43,7 +43,7 @@ class WandbRun(WandbLogger):
         if offline not in ("auto", True, False):
             raise InputError(f"logger.wandb.offline must be auto, true or false, got {offline!r}")
         super().__init__(save_dir=str(save_dir), **settings)
-        self._wandb_init.pop("anonymous", None)  # Lightning passes it, wandb no longer knows it
+        self._wandb_init.pop("anonymous", None)  # Lightning always passes it, wandb warns of it
         self.where = offline
 
     @property

@@ -4,6 +4,7 @@ import csv
 import re
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning
 import pytest
@@ -11,12 +12,16 @@ import torch
 import wandb
 from ase.io import write
 from hydra import compose, initialize_config_dir
+from lightning.pytorch.loggers import TensorBoardLogger
 from structures import batch_of, labelled_atoms, random_atoms, small_model
 from torch.optim import AdamW
 from wandb_file import configuration, logged_keys, records
 
+from sognet.analysis.model_report import typical_boxes
+from sognet.analysis.predictions import predict
 from sognet.cli.configuration import CONFIGURATION
 from sognet.data import Keys, Splits, Structure, StructureDataModule
+from sognet.training.callbacks.long_range_diagnostics import LongRangeDiagnostics
 from sognet.training.callbacks.non_finite import TerminateOnNonFiniteGradient
 from sognet.training.callbacks.validation import ErrorsByGroup, Figures, TrainingErrors, long_range_forces
 from sognet.training.loggers.workspace import workspace
@@ -234,3 +239,25 @@ def test_figures_are_drawn_at_every_nth_validation_within_their_share_of_the_tim
     monkeypatch.setattr(figures, "_draw", draw)
     fit([figures], epochs=5)
     assert drawn == expected
+
+
+def test_figures_read_nothing_of_the_training_split(tmp_path):
+    """Which may be a data set of any size, read block by block."""
+    pytest.importorskip("tensorboard")
+    structures = [Structure.from_atoms(labelled_atoms(5, seed=i), Keys(), f"{i}") for i in range(4)]
+    boxes = typical_boxes(Splits("test", structures))
+
+    class Unread(list):
+        def __getitem__(self, number):
+            raise AssertionError("read for a figure")
+
+    figures = Figures()
+    figures.predictions = list(predict(small_model(), structures))
+    splits = Splits("test", Unread(structures), structures)
+    run_logger = TensorBoardLogger(tmp_path)
+    trainer = SimpleNamespace(
+        callbacks=[LongRangeDiagnostics(boxes)], loggers=[run_logger], global_step=1,
+        datamodule=SimpleNamespace(splits=splits),
+    )  # fmt: skip
+    figures._draw(trainer, small_model())
+    assert figures.drawn

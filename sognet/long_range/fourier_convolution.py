@@ -93,10 +93,9 @@ class FourierConvolution(nn.Module):
         ValueError : shapes that do not fit, mixed periodicity within a structure, a periodic cell without volume.
         """
         self._check_shapes(latent, positions, cell, batch, plan)
-        planned_here = plan is None
         if plan is None:
-            plan = self.plan(cell, pbc, batch, positions, latent.shape[1])
-        fixed = planned_here and not cell.requires_grad
+            plan = self.plan(cell, pbc, batch, positions, latent.shape[1], fixed_cells=True)
+        fixed = plan.fixed_cells and not cell.requires_grad
         if len(cell) == 1 and plan.groups:
             return self._energies(plan.groups[0], latent[None], positions[None], cell, fixed)
         energies = positions.new_zeros(len(cell))
@@ -116,6 +115,8 @@ class FourierConvolution(nn.Module):
         batch: Tensor | None = None,
         positions: Tensor | None = None,
         n_latent: int | None = None,
+        fixed_cells: bool = False,
+        device: str | None = None,
     ) -> Plan:
         """How structures of these cells, counts and periodicity are summed.
 
@@ -127,6 +128,9 @@ class FourierConvolution(nn.Module):
         ----------
         cell, pbc, batch, positions : as for the forward pass; positions may be left out where `batch` is given.
         n_latent : P, for the choice of the method; by default the number of channels of the kernel.
+        fixed_cells : the cells will stay exactly these, and what depends on them alone is not computed again where no
+            derivative by them is asked for.
+        device : kind of device, "cpu" or "cuda", on which it is used; by default that of the cells.
 
         Raises
         ------
@@ -135,7 +139,7 @@ class FourierConvolution(nn.Module):
         n_atoms = len(batch if positions is None else positions)
         settings = self.k_cut, self.include_zero_mode, self.method, n_latent or self.kernel.n_channels
         with torch.no_grad():
-            return make_plan(cell, pbc, batch, n_atoms, *settings, cell.dtype)
+            return make_plan(cell, pbc, batch, n_atoms, *settings, cell.dtype, fixed_cells, device)
 
     def potential(
         self,

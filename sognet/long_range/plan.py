@@ -5,12 +5,14 @@ precision. What is left for every step is tensors.
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sognet.long_range.reciprocal_grid import Bounds, ReciprocalGrid, fixed_reciprocal_grid, mode_bounds
+from sognet.nn.transfer import moved
 
 DIRECT_BELOW = 1.5e5
 """Atoms × half-box modes of a structure below which the plain sum is the fastest (two CPU cores), times √P (one core):
@@ -50,6 +52,11 @@ class Plan:
     groups: tuple[Group, ...]
     n_atoms: int
     n_structures: int
+    fixed_cells: bool = False  # whether the cells that it is used with are exactly those that it was made for
+
+    def to(self, *args: Any, **kwargs: Any) -> "Plan":
+        """The same on another device."""
+        return moved(self, *args, **kwargs)
 
     def covers(self, positions: Tensor) -> bool:
         """Whether the plan serves for these positions (N,3): as many atoms. Cells and periodicity must be the same."""
@@ -66,6 +73,8 @@ def make_plan(
     method: str,
     n_latent: int,
     dtype: torch.dtype,
+    fixed_cells: bool = False,
+    device: str | None = None,
 ) -> Plan:
     """Plan for structures with cells (B,3,3) in Å and the periodicity (B,3) of each, atoms (N,) in them.
 
@@ -73,11 +82,11 @@ def make_plan(
     ------
     ValueError : mixed periodicity within a structure, a periodic cell without volume.
     """
-    device, n_structures = cell.device, len(cell)
+    here, n_structures = cell.device, len(cell)
     counts = _atoms_per_structure(batch, n_atoms, n_structures)
     cells = cell.detach().cpu().double().numpy()
     groups = _grouped(
-        cells.tobytes(), counts.tobytes(), _is_periodic(pbc, n_structures), k_cut, method, device.type, n_latent
+        cells.tobytes(), counts.tobytes(), _is_periodic(pbc, n_structures), k_cut, method, device or here.type, n_latent
     )
     order = None if batch is None or n_structures == 1 else torch.argsort(batch, stable=True)
     starts = np.cumsum(counts) - counts
@@ -85,16 +94,16 @@ def make_plan(
     for chosen, structures, bounds, lattices in groups:
         grid = None
         if chosen != "pairs":
-            like = device, dtype
+            like = here, dtype
             grid = fixed_reciprocal_grid(lattices, bounds, k_cut, include_zero_mode, chosen == "direct", like)
         if order is None:
             made.append(Group(chosen, bounds, grid))
             continue
         index, filled = _padded_index(starts[structures], counts[structures])
-        mask = None if filled.all() else torch.from_numpy(filled).to(device, dtype)
-        members = torch.tensor(structures, device=device)
-        made.append(Group(chosen, bounds, grid, members, order[torch.from_numpy(index).to(device)], mask))
-    return Plan(tuple(made), n_atoms, n_structures)
+        mask = None if filled.all() else torch.from_numpy(filled).to(here, dtype)
+        members = torch.tensor(structures, device=here)
+        made.append(Group(chosen, bounds, grid, members, order[torch.from_numpy(index).to(here)], mask))
+    return Plan(tuple(made), n_atoms, n_structures, fixed_cells)
 
 
 def _atoms_per_structure(batch: Tensor | None, n_atoms: int, n_structures: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from sognet.model.heads import ElementLatents, FixedCharges, Readout
+from sognet.model.plan import ModelPlan, make_plan
 from sognet.model.reference_energies import ReferenceEnergies
 from sognet.model.short_range_output import as_output, brings_energies
 
@@ -193,16 +194,39 @@ class SOGNet(nn.Module):
         change = torch.linalg.solve(gram, features.mT @ missing_part).mT
         self.latent_head.bypass.weight[: len(change)] += change.to(wanted.dtype)
 
+    def plan(self, graph: Data, fixed_cells: bool = False) -> ModelPlan:
+        """What the parts of the model compute once for a graph.
+
+        It serves for other positions, and little changed cells, with the same edges and elements. A forward pass with a
+        plan compiles in one graph (`torch.compile`), forces and stress included, where the long-range layer's method is
+        "direct" or "separable".
+
+        Parameters
+        ----------
+        graph : one structure or a batch.
+        fixed_cells : the cells will stay exactly these.
+        """
+        settings = {"n_latent": self.n_latent, "fixed_cells": fixed_cells}
+        with torch.no_grad():
+            return make_plan(self.short_range, self.long_range, self._in_own_precision(graph), **settings)
+
     def forward(
-        self, graph: Data, forces: bool = True, stress: bool = True, energies: bool = False
+        self,
+        graph: Data,
+        forces: bool = True,
+        stress: bool = True,
+        energies: bool = False,
+        plan: ModelPlan | None = None,
     ) -> dict[str, Tensor]:
         """Energies and their derivatives.
 
         Parameters
         ----------
         graph : one structure or a batch (sognet.data): `z` (N,), `pos` (N,3), `cell` (B,3,3), `pbc` (B,3),
-            `edge_index` (2,E), `cell_shift` (E,3), for a batch `batch` (N,), with total_charge `charge` (B,).
+            `edge_index` (2,E), `cell_shift` (E,3), for a batch `batch` (N,), with total_charge `charge` (B,); it may
+            bring its `plan`.
         forces, stress, energies : whether these are wanted.
+        plan : from `plan(graph)`; by default that of the graph, or made on the way.
 
         Returns
         -------
@@ -212,34 +236,44 @@ class SOGNet(nn.Module):
         atom's reference and short-range energy and ½ Σ_p q_ip ∂E_LR/∂q_ip, its half of the long-range interaction.
         In training mode forces and stress can be differentiated again.
         """
-        if torch.is_inference_mode_enabled():  # where nothing can be differentiated, so no forces
+        # in inference mode nothing can be differentiated, so there would be no forces; compilers do not know it
+        if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
             with torch.inference_mode(False):
-                out = self.forward(graph.clone(), forces, stress, energies)
+                out = self.forward(graph.clone(), forces, stress, energies, plan)
             return {name: value.detach() for name, value in out.items()}
+        if plan is None and "plan" in graph:
+            plan = graph.plan
         graph = self._in_own_precision(graph)
-        n_structures = len(graph.cell)
-        batch = graph.batch
-        strain = None
-        with torch.set_grad_enabled(forces or stress or torch.is_grad_enabled()):
+
+        def interaction(*moved: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            """Sum of the energies, which positions and strain (where wanted) move, and what else is found."""
+            here = _copied(graph)
             if forces:
-                graph.pos = graph.pos.detach().requires_grad_()
-            positions = graph.pos
+                here.pos = moved[0]
             if stress:
-                strain = graph.cell.new_zeros(n_structures, 3, 3).requires_grad_()
-                _deform(graph, strain, batch)
-            atomic, out = self._energies(graph, batch, n_structures, energies)
-            if energies:
-                out["energies"] = self._per_atom(graph.z, batch, atomic, out)
-            wanted = [x for x in (positions if forces else None, strain) if x is not None]
-            if wanted:
-                interaction = out["energy_short_range"] + out["energy_long_range"]
+                _deform(here, moved[-1])
+            out = self._energies(here, energies, plan)
+            return (out["energy_short_range"] + out["energy_long_range"]).sum(), out
+
+        wanted = [graph.pos] if forces else []
+        if stress:
+            wanted.append(torch.zeros_like(graph.cell))
+        if not wanted:
+            return interaction()[1]
+        if torch.compiler.is_compiling():  # compilers do not differentiate twice from outside
+            arguments = tuple(range(len(wanted)))
+            gradients, out = torch.func.grad(interaction, arguments, has_aux=True)(*wanted)
+        else:
+            with torch.enable_grad():
+                wanted = [x.detach().requires_grad_() for x in wanted]
+                total, out = interaction(*wanted)
                 gradients = torch.autograd.grad(
-                    interaction.sum(), wanted, create_graph=self.training, materialize_grads=True, allow_unused=True
+                    total, wanted, create_graph=self.training, materialize_grads=True, allow_unused=True
                 )
-                if forces:
-                    out["forces"] = -gradients[0]
-                if strain is not None:
-                    out["stress"] = _stress(gradients[-1], graph)
+        if forces:
+            out["forces"] = -gradients[0]
+        if stress:
+            out["stress"] = _stress(gradients[-1], graph)
         return out
 
     @torch.no_grad()
@@ -251,7 +285,7 @@ class SOGNet(nn.Module):
         """The graph with positions and cell in the precision of the parameters, and with the structure of each atom,
         `batch`; the one passed in stays as it is.
         """
-        graph = copy.copy(graph)
+        graph = _copied(graph)
         graph.pos, graph.cell = graph.pos.to(self.dtype), graph.cell.to(self.dtype)
         if "batch" not in graph:
             graph.batch = torch.zeros_like(graph.z)
@@ -266,11 +300,12 @@ class SOGNet(nn.Module):
             features = torch.cat([features, charge.index_select(0, graph.batch)], dim=1)
         return features
 
-    def _energies(
-        self, graph: Data, batch: Tensor, n_structures: int, differentiate_latent: bool
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Short-range energy of each atom (N,), and energies and latents of the structures."""
-        given = as_output(self.short_range(graph))
+    def _energies(self, graph: Data, of_atoms: bool, plan: ModelPlan | None) -> dict[str, Tensor]:
+        """Energies and latents; of_atoms: the energies of the atoms as well."""
+        batch, n_structures = graph.batch, len(graph.cell)
+        of_edges = {} if plan is None or plan.short_range is None else {"plan": plan.short_range}
+        of_cells = {} if plan is None or plan.long_range is None else {"plan": plan.long_range}
+        given = as_output(self.short_range(graph, **of_edges))
         features = self._inputs_of_heads(given.features, graph)
         atomic = given.energy if self.energy_head is None else self.energy_scale * self.energy_head(features)[:, 0]
         total = atomic.new_zeros(n_structures, dtype=torch.float64).index_add(0, batch, atomic.double())
@@ -285,19 +320,22 @@ class SOGNet(nn.Module):
                 latent = latent + self.element_head(graph.z)
             if self.neutral:
                 latent = _neutralized(latent, graph.charge, batch, n_structures)
-        if differentiate_latent and not latent.requires_grad:
+        if of_atoms and not latent.requires_grad:
             latent.requires_grad_()
         if self.long_range is None:
             long_range = torch.zeros_like(short_range)
         else:
-            long_range = self.long_range(latent, graph.pos, graph.cell, graph.pbc, batch)
+            long_range = self.long_range(latent, graph.pos, graph.cell, graph.pbc, batch, **of_cells)
         composition = self.composition(graph.z, batch, n_structures)
-        return atomic, {
+        out = {
             "energy": composition + total + long_range.double(),
             "energy_short_range": short_range,
             "energy_long_range": long_range,
             "latent": latent,
         }
+        if of_atoms:
+            out["energies"] = self._per_atom(graph.z, batch, atomic, out)
+        return out
 
     def _per_atom(self, z: Tensor, batch: Tensor, atomic: Tensor, out: dict[str, Tensor]) -> Tensor:
         """Energies of the atoms (N,); what a layer not quadratic in the latents leaves is shared out equally."""
@@ -326,13 +364,31 @@ def _neutralized(latent: Tensor, charge: Tensor, batch: Tensor, n_structures: in
     return latent - ((sums - wanted) / counts[:, None]).index_select(0, batch)
 
 
-def _deform(graph: Data, strain: Tensor, batch: Tensor) -> None:
+class _TracedGraph:
+    """Copy of a graph for compilers, which cannot copy torch_geometric's."""
+
+    def __contains__(self, name: str) -> bool:
+        return hasattr(self, name)
+
+
+def _copied(graph: Data) -> Data:
+    """A graph whose tensors may be replaced while the one passed in stays as it is."""
+    if not torch.compiler.is_compiling():
+        return copy.copy(graph)
+    traced = _TracedGraph()
+    values = graph.__dict__ if isinstance(graph, _TracedGraph) else graph.stores[0]
+    for name, value in values.items():
+        setattr(traced, name, value)
+    return traced
+
+
+def _deform(graph: Data, strain: Tensor) -> None:
     """Apply a strain (B,3,3), symmetrised, to positions and cell."""
     symmetric = (strain + strain.mT) / 2
     if len(strain) == 1:
         graph.pos = graph.pos + graph.pos @ symmetric[0]
     else:
-        graph.pos = graph.pos + torch.einsum("ni,nij->nj", graph.pos, symmetric.index_select(0, batch))
+        graph.pos = graph.pos + torch.einsum("ni,nij->nj", graph.pos, symmetric.index_select(0, graph.batch))
     graph.cell = graph.cell + graph.cell @ symmetric
 
 

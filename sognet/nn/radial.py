@@ -11,18 +11,25 @@ def polynomial_cutoff(distance: Tensor, cutoff: float, power: int = 6) -> Tensor
     """1 − (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) − p(p+1)/2 x^(p+2) with x = r/r_c, 0 beyond; p − 1 times differentiable
     at 0 and twice at r_c. Distances in Å, any shape.
     """
-    return _PolynomialCutoff.apply((distance / cutoff).clamp(max=1.0), power)
+    x = (distance / cutoff).clamp(max=1.0)
+    # a compiler would differentiate the function below only once
+    return _polynomial(x, power) if torch.compiler.is_compiling() else _PolynomialCutoff.apply(x, power)
+
+
+def _polynomial(x: Tensor, power: int) -> Tensor:
+    """(1−x)³ Σ_i<p (i+1)(i+2)/2 x^i, the same polynomial without the cancellation near the cutoff."""
+    series = torch.full_like(x, power * (power + 1) / 2)
+    for i in reversed(range(power - 1)):
+        series = series * x + (i + 1) * (i + 2) / 2
+    return (1 - x) ** 3 * series
 
 
 class _PolynomialCutoff(torch.autograd.Function):
-    """(1−x)³ Σ_i<p (i+1)(i+2)/2 x^i, the same polynomial without the cancellation near the cutoff."""
+    """The polynomial with its derivative in closed form."""
 
     @staticmethod
     def forward(x: Tensor, power: int) -> Tensor:
-        series = torch.full_like(x, power * (power + 1) / 2)
-        for i in reversed(range(power - 1)):
-            series = series * x + (i + 1) * (i + 2) / 2
-        return (1 - x) ** 3 * series
+        return _polynomial(x, power)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:

@@ -16,7 +16,7 @@ from torch_geometric.data import Data
 
 from sognet.nn.radial import BesselFunctions, polynomial_cutoff
 from sognet.short_range.angular import Invariants, Monomials
-from sognet.short_range.edges import PairMatrix, SpeciesIndex, edge_vectors, neighbour_slots
+from sognet.short_range.edges import EdgeLayout, SpeciesIndex, edge_vectors
 from sognet.short_range.message_passing import MESSAGES, MessagePassing
 
 LARGEST_ORDER = 10
@@ -126,15 +126,19 @@ class CACE(nn.Module):
         """Features per atom."""
         return self.n_features_per_layer * (self.n_message_passing + 1)
 
-    def forward(self, graph: Data) -> Tensor:
-        """Descriptor of each atom, (N, n_features), dimensionless."""
-        species = self.species_index(graph.z)
+    def plan(self, graph: Data) -> EdgeLayout:
+        """What a forward pass needs of the edges and elements of a graph."""
+        return EdgeLayout.of(graph, self.species_index, any(layer.strength is not None for layer in self.layers))
+
+    def forward(self, graph: Data, plan: EdgeLayout | None = None) -> Tensor:
+        """Descriptor of each atom, (N, n_features), dimensionless; the plan is by default made here."""
+        plan = plan or self.plan(graph)
+        species, slots = plan.species, plan.slots
         if graph.edge_index.shape[1] == 0:
             return graph.pos.new_zeros(len(species), self.n_features)
         vectors = edge_vectors(graph)
         distance = vectors.square().sum(1).sqrt()
-        slots, filled = neighbour_slots(graph)  # (N, n_max)
-        filled = filled[..., None].to(distance.dtype)
+        filled = plan.filled[..., None].to(distance.dtype)
         envelope = polynomial_cutoff(distance, self.cutoff, self.cutoff_power)
         bessel = self.bessel(distance, envelope).index_select(0, slots.flatten()).reshape(*slots.shape, -1) * filled
         angular = self.monomials(vectors / distance[:, None]).index_select(0, slots.flatten())
@@ -143,9 +147,8 @@ class CACE(nn.Module):
         receiver = self.receiver.T.index_select(1, species)  # (T, N)
         sums = self._mix(self._neighbour_sums(basis, sender), receiver)
         features = [self._features(sums)]
-        pairs = PairMatrix(graph) if any(layer.strength is not None for layer in self.layers) else None
         for layer in self.layers:
-            updated = layer(sums.flatten(1, 2), distance / self.cutoff, envelope, graph, pairs).reshape(sums.shape)
+            updated = layer(sums.flatten(1, 2), distance / self.cutoff, envelope, graph, plan.pairs).reshape(sums.shape)
             if layer.network is not None:
                 weights = layer.weights(features[-1]).unflatten(2, (self.n_embedding, self.n_embedding))
                 updated = updated + self._mix(self._weighted_sums(basis, weights * sender[:, None, :, None]), receiver)
@@ -157,7 +160,7 @@ class CACE(nn.Module):
         """Σ_j a_s(z_j) B_b(r_ij) x^lx y^ly z^lz, (n_monomials, S, n_bessel, N)."""
         weights = sender.index_select(0, basis.neighbour.flatten()).reshape(*basis.neighbour.shape, -1)
         radial = (weights[..., :, None] * basis.bessel[..., None, :]).flatten(2)  # (N, n_max, S·n_bessel)
-        summed = _ContiguousGradient.apply(torch.bmm(basis.angular.mT, radial))  # (N, n_monomials, S·n_bessel)
+        summed = _with_contiguous_gradient(torch.bmm(basis.angular.mT, radial))  # (N, n_monomials, S·n_bessel)
         return summed.permute(1, 2, 0).unflatten(1, (self.n_embedding, self.n_bessel))
 
     def _weighted_sums(self, basis: EdgeBasis, weights: Tensor) -> Tensor:
@@ -167,7 +170,7 @@ class CACE(nn.Module):
         weights = weights.flatten(2).index_select(0, basis.neighbour.flatten()).unflatten(0, basis.neighbour.shape)
         members = edges.split([self.n_bessel * count for count in self.monomials.counts], dim=2)
         summed = [torch.bmm(m.mT, w) for m, w in zip(members, weights.unbind(2), strict=True)]
-        summed = _ContiguousGradient.apply(torch.cat(summed, dim=1))  # (N, n_monomials·n_bessel, S·T)
+        summed = _with_contiguous_gradient(torch.cat(summed, dim=1))  # (N, n_monomials·n_bessel, S·T)
         summed = summed.unflatten(1, (-1, self.n_bessel)).permute(1, 3, 2, 0)
         return summed.unflatten(1, (self.n_embedding, self.n_embedding))
 
@@ -186,6 +189,11 @@ class CACE(nn.Module):
     def _features(self, sums: Tensor) -> Tensor:
         """Invariants of A as (N, n_features_per_layer)."""
         return self.invariants(sums).flatten(0, -2).T
+
+
+def _with_contiguous_gradient(x: Tensor) -> Tensor:
+    """A tensor as it is; a compiler lays out gradients itself."""
+    return x if torch.compiler.is_compiling() else _ContiguousGradient.apply(x)
 
 
 class _ContiguousGradient(torch.autograd.Function):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from sognet.nn.cutoff import smooth_step
-from sognet.short_range.edges import SpeciesIndex, edge_vectors, neighbour_slots
+from sognet.short_range.edges import EdgeLayout, SpeciesIndex, edge_vectors
 from sognet.short_range.pair_network import PairEmbedding
 
 
@@ -86,17 +86,21 @@ class DeepPotential(nn.Module):
         core = self.core_embedding[-1] * self.n_axis if self.core_embedding else 0
         return core + (self.shell_embedding[-1] if self.shell_embedding else 0)
 
-    def forward(self, graph: Data) -> Tensor:
-        """Descriptor of each atom, (N, n_features), dimensionless."""
-        species = self.species_index(graph.z)
+    def plan(self, graph: Data) -> EdgeLayout:
+        """What a forward pass needs of the edges and elements of a graph."""
+        return EdgeLayout.of(graph, self.species_index)
+
+    def forward(self, graph: Data, plan: EdgeLayout | None = None) -> Tensor:
+        """Descriptor of each atom, (N, n_features), dimensionless; the plan is by default made here."""
+        plan = plan or self.plan(graph)
+        species, slots = plan.species, plan.slots
         if graph.edge_index.shape[1] == 0:
             return graph.pos.new_zeros(len(species), self.n_features)
         neighbour, centre = graph.edge_index
         pair = species.index_select(0, centre) * len(self.species) + species.index_select(0, neighbour)
-        slots, filled = neighbour_slots(graph)  # (N, n_max)
         pair = pair.index_select(0, slots.flatten())
         vectors = edge_vectors(graph).index_select(0, slots.flatten())
-        filled = filled.to(vectors.dtype)
+        filled = plan.filled.to(vectors.dtype)
         distance = vectors.square().sum(1).sqrt()
         features = []
         if self.core is not None:

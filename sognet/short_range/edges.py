@@ -1,6 +1,7 @@
-"""What every descriptor reads off a graph: vectors along edges and the index of each atom's species."""
+"""What every descriptor reads off a graph: vectors along edges, and what stays while edges and elements do."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from ase.data import atomic_numbers, chemical_symbols
@@ -21,24 +22,6 @@ def edge_vectors(graph: Data) -> Tensor:
         return vectors + shift @ graph.cell[0]
     cells = graph.cell.index_select(0, graph.batch.index_select(0, centre))
     return vectors + torch.einsum("ei,eij->ej", shift, cells)
-
-
-def neighbour_slots(graph: Data) -> tuple[Tensor, Tensor]:
-    """Edges laid out as (N, n_max) slots, n_max the largest number of neighbours: edge in each slot and whether it
-    is filled. A sum over neighbours is then one batched matrix product.
-
-    Raises
-    ------
-    ValueError : edges that are not sorted by centre (checked on the CPU).
-    """
-    centre = graph.edge_index[1]
-    if centre.device.type == "cpu" and not bool((centre[1:] >= centre[:-1]).all()):
-        raise ValueError("the edges of a graph must be sorted by centre (edge_index[1]); see sognet.data.build_graph")
-    counts = torch.bincount(centre, minlength=len(graph.z))
-    slot = torch.arange(int(counts.max()), device=centre.device)
-    filled = slot < counts[:, None]
-    first = counts.cumsum(0) - counts
-    return torch.where(filled, first[:, None] + slot, 0), filled
 
 
 class PairMatrix:
@@ -121,3 +104,41 @@ class SpeciesIndex(nn.Module):
             foreign = sorted({chemical_symbols[i] for i in z[index < 0].tolist()})
             raise ValueError(f"the model knows {', '.join(self.species)} but the structure has {', '.join(foreign)}")
         return index
+
+
+@dataclass(frozen=True)
+class EdgeLayout:
+    """What a sum over neighbours as one batched matrix product needs, the same while edges and elements stay.
+
+    Parameters
+    ----------
+    species : (N,) position of each atom's element in the list of the model's.
+    slots : (N, n_max), n_max the largest number of neighbours: edge in each slot, 0 where there is none.
+    filled : (N, n_max) whether there is one.
+    pairs : pair matrices, where they are asked for.
+    """
+
+    species: Tensor
+    slots: Tensor
+    filled: Tensor
+    pairs: PairMatrix | None = None
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, graph: Data, species_index: SpeciesIndex, with_pairs: bool = False) -> "EdgeLayout":
+        """Layout of a graph.
+
+        Raises
+        ------
+        ValueError : edges that are not sorted by centre, an element that the model does not know (checked on the CPU).
+        """
+        species = species_index(graph.z)
+        centre = graph.edge_index[1]
+        if centre.device.type == "cpu" and not bool((centre[1:] >= centre[:-1]).all()):
+            raise ValueError("the edges of a graph must be sorted by centre (edge_index[1]): sognet.data.build_graph")
+        counts = torch.bincount(centre, minlength=len(graph.z))
+        slot = torch.arange(int(counts.max()) if len(centre) else 0, device=centre.device)
+        filled = slot < counts[:, None]
+        first = counts.cumsum(0) - counts
+        slots = torch.where(filled, first[:, None] + slot, 0)
+        return cls(species, slots, filled, PairMatrix(graph) if with_pairs and len(centre) else None)

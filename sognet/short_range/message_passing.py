@@ -90,7 +90,7 @@ class MessagePassing(nn.Module):
         """Σ_j exp(−r_ij/r0) f_cut(r_ij) A_j with f_cut = exp(−loss), edge by edge."""
         neighbour, centre = graph.edge_index
         shape = self.inverse_length.shape
-        decay = _Decay.apply(self.inverse_length.flatten(), reach[None], loss[None])[0].unflatten(0, shape)
+        decay = _decayed(self.inverse_length.flatten(), reach[None], loss[None])[0].unflatten(0, shape)
         messages = decay.index_select(0, self.orders) * sums.index_select(-1, neighbour)
         return torch.zeros_like(sums).index_add(-1, centre, messages)
 
@@ -102,7 +102,7 @@ class MessagePassing(nn.Module):
         own = pairs.pad(sums).permute(3, 1, 2, 0, 4).flatten(1, 2)  # (structures, C·R, n_monomials, n_atoms)
         decayed = []
         for rate, members in zip(self.inverse_length.unbind(), own.split(self.counts, dim=2), strict=True):
-            decay = _Decay.apply(rate.flatten(), reach.flatten(0, 1), loss.flatten(0, 1))
+            decay = _decayed(rate.flatten(), reach.flatten(0, 1), loss.flatten(0, 1))
             if pairs.n_images > 1:
                 decay = decay.unflatten(0, reach.shape[:2]).sum(0)  # (structures, C·R, n_atoms²)
             decayed.append(members @ decay.unflatten(-1, (pairs.n_atoms, pairs.n_atoms)))
@@ -110,8 +110,15 @@ class MessagePassing(nn.Module):
         return pairs.unpad(summed.permute(3, 1, 2, 0, 4))
 
 
+def _decayed(rate: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """exp(−rate_k x − y): rates (K,), x and y (B, n) -> (B, K, n)."""
+    if torch.compiler.is_compiling():  # which would differentiate the function below only once
+        return torch.exp(-rate[:, None] * x[:, None] - y[:, None])
+    return _Decay.apply(rate, x, y)
+
+
 class _Decay(torch.autograd.Function):
-    """exp(−rate_k x − y): rates (K,), x and y (B, n) -> (B, K, n), with one product per derivative."""
+    """The same with one product per derivative."""
 
     @staticmethod
     def forward(rate: Tensor, x: Tensor, y: Tensor) -> Tensor:

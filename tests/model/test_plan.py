@@ -1,0 +1,97 @@
+"""Plans of a whole model: they change nothing, and with one the model compiles in one graph and learns the same."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from structures import batch_of, deep_potential, random_atoms
+
+from sognet import SOGNet
+from sognet.long_range import FourierConvolution, SumOfGaussians
+from sognet.model.plan import Planner
+from sognet.short_range import CACE
+
+pytestmark = pytest.mark.usefixtures("double")
+
+
+def batch():
+    """Two cells and a cluster."""
+    return batch_of(random_atoms(8), random_atoms(12, seed=1), random_atoms(5, seed=2, pbc=False))
+
+
+def model_of(short_range, method):
+    if short_range == "cace":
+        descriptor = CACE(["Na", "Cl"], 4.0, n_bessel=3, n_radial=3, l_max=2, n_embedding=2, n_message_passing=1)
+    else:
+        descriptor = deep_potential()
+    layer = FourierConvolution(SumOfGaussians.power_law(1.0, 4.0, n_gaussians=4), method=method)
+    return SOGNet(descriptor, layer, n_latent=2, neutral=True, element_latents=True, total_charge=True)
+
+
+def compare(found, wanted, tolerance=1e-10):
+    for name, value in wanted.items():
+        torch.testing.assert_close(
+            found[name], value, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+@pytest.mark.parametrize("fixed_cells", [False, True])
+@pytest.mark.parametrize("stress", [False, True])
+@pytest.mark.parametrize("short_range", ["cace", "deep_potential"])
+def test_a_plan_changes_nothing(short_range, stress, fixed_cells):
+    model, graph = model_of(short_range, "auto").eval(), batch()
+    wanted = model(graph, stress=stress)
+    compare(model(graph, stress=stress, plan=model.plan(graph, fixed_cells)), wanted)
+    moved = copy.copy(graph)
+    moved.pos = graph.pos + 0.01
+    compare(model(moved, stress=stress, plan=model.plan(graph, fixed_cells)), model(moved, stress=stress))
+
+
+def test_a_batch_may_bring_its_plan():
+    """As worker processes make it: pickled, from what the model is before it moves, and moved with the batch."""
+    model, graph = model_of("cace", "auto").eval(), batch()
+    wanted = model(graph)
+    planner = pickle.loads(pickle.dumps(Planner(model, torch.device("cpu"))))
+    graph.plan = planner(graph)
+    found = model(graph.to("cpu"))
+    compare(found, wanted)
+    on_other_device = graph.to("meta").plan
+    assert on_other_device.short_range.slots.device.type == "meta"
+    assert on_other_device.long_range.groups[0].atoms.device.type == "meta"
+
+
+def outputs_and_gradients(function, model, graph, plan):
+    model.zero_grad()
+    out = function(graph, plan)
+    loss = out["forces"].square().sum() + 1e-4 * out["energy"].square().sum() + out["stress"].square().sum()
+    loss.backward()
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return {name: value.detach() for name, value in out.items()} | gradients
+
+
+@pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex")
+@pytest.mark.parametrize(
+    ("short_range", "method", "backend"),
+    [
+        ("cace", "separable", "eager"),
+        ("cace", "direct", "eager"),
+        ("deep_potential", "separable", "eager"),
+        ("deep_potential", "direct", "eager"),
+        ("cace", "direct", "aot_eager"),
+        pytest.param("cace", "separable", "inductor", marks=pytest.mark.slow),
+    ],
+)
+def test_energy_forces_and_stress_compile_in_one_graph_and_train(short_range, method, backend):
+    model, graph = model_of(short_range, method).train(), batch()
+    plan = model.plan(graph)
+
+    def evaluated(graph, plan):
+        return model(graph, plan=plan)
+
+    torch.compiler.reset()
+    compiled = torch.compile(evaluated, fullgraph=True, backend=backend)
+    wanted = outputs_and_gradients(evaluated, model, graph, plan)
+    compare(outputs_and_gradients(compiled, model, graph, plan), wanted)
+    assert any("mixing" in name or "core" in name for name in wanted)
+    assert any("long_range.kernel" in name for name in wanted)

@@ -35,11 +35,15 @@ class ShortRange(Protocol):
     n_features: int
 
     def __call__(self, graph: Data) -> Tensor | ShortRangeOutput:
-        """Features (N, n_features), or a ShortRangeOutput.
+        """Features (N, n_features), or a ShortRangeOutput. A model that has `plan` takes `plan=None` as well.
 
         An edge of the graph is pos[neighbour] + cell_shift·cell − pos[centre], with neighbours in the first and
         centres in the second row of `edge_index` (see sognet.data.build_graph). A batch of structures has `batch`.
         """
+        ...
+
+    def plan(self, graph: Data) -> Any:
+        """What depends on edges and elements alone, in a dataclass of tensors; optional."""
         ...
 
 

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from sognet.long_range import structure_factor
 from sognet.long_range.decay import fitted_decay
+from sognet.long_range.mesh_size import FINEST
 from sognet.long_range.multiplier import SumOfGaussians
 from sognet.long_range.pair_sum import pair_sum
 from sognet.long_range.plan import Group, Plan, make_plan
 from sognet.long_range.reciprocal_grid import reciprocal_grid
 
-METHODS = ("auto", "separable", "nufft", "direct")
+METHODS = ("auto", "separable", "mesh", "nufft", "direct")
 
 
 class FourierConvolution(nn.Module):
@@ -26,16 +27,17 @@ class FourierConvolution(nn.Module):
     ----------
     kernel : the multiplier; with one channel it is shared by all latent channels, else it has as many channels.
     k_cut : truncation of the reciprocal sum, |k| <= k_cut in 1/Å; by default `kernel.k_cut(tolerance)`.
-    tolerance : relative accuracy asked of the truncation and of the NUFFT.
-    method : how the structure factor is computed: "separable" (batched matrix products), "nufft" (near-linear
-        cost), "direct" (the plain sum), or "auto", the cheapest by size.
+    tolerance : relative accuracy asked of the truncation, the mesh and the NUFFT.
+    method : how the structure factor is computed: "separable" (batched matrix products), "mesh" (near-linear
+        cost, B-splines and an FFT), "nufft" (near-linear cost, any accuracy), "direct" (the plain sum), or "auto", the
+        cheapest by size.
     remove_self_interaction : subtract ½ g(0) Σ q², the interaction of each latent with itself.
     include_zero_mode : keep k = 0, where a net latent charge interacts with itself; without it a uniform
         background neutralises the cell.
 
     Raises
     ------
-    ValueError : unknown method, tolerance outside (0, 1), k_cut not positive.
+    ValueError : unknown method, tolerance outside (0, 1) or below what a mesh reaches, k_cut not positive.
     """
 
     takes_slabs = False
@@ -57,6 +59,10 @@ class FourierConvolution(nn.Module):
             k_cut = kernel.k_cut(tolerance)
         if not (k_cut > 0 and 0 < tolerance < 1):
             raise ValueError(f"need k_cut > 0 and 0 < tolerance < 1, got k_cut={k_cut}, tolerance={tolerance}")
+        if method == "mesh" and tolerance < FINEST:
+            raise ValueError(
+                f"a mesh reaches a tolerance of {FINEST:g}, not {tolerance:g}; choose method='nufft' for that"
+            )
         self.kernel = kernel
         self.k_cut = float(k_cut)
         self.tolerance = tolerance
@@ -122,7 +128,7 @@ class FourierConvolution(nn.Module):
 
         It serves as long as these stay, while `plan.covers(positions)`; cells may change a little where the modes that
         count may stay the same. A forward pass with a plan holds nothing but tensor operations and compiles in one
-        graph where the method is "direct" or "separable".
+        graph where the method is "direct", "separable" or "mesh".
 
         Parameters
         ----------
@@ -138,8 +144,9 @@ class FourierConvolution(nn.Module):
         """
         n_atoms = len(batch if positions is None else positions)
         settings = self.k_cut, self.include_zero_mode, self.method, n_latent or self.kernel.n_channels
+        accuracy = self.tolerance, self.kernel.k_cut(self.tolerance)
         with torch.no_grad():
-            return make_plan(cell, pbc, batch, n_atoms, *settings, cell.dtype, fixed_cells, device)
+            return make_plan(cell, pbc, batch, n_atoms, *settings, cell.dtype, accuracy, fixed_cells, device)
 
     def potential(
         self,
@@ -202,6 +209,8 @@ class FourierConvolution(nn.Module):
         fractional = fractional - fractional.detach().round()
         if group.method == "nufft":
             real, imaginary = structure_factor.nufft(latent, fractional, group.bounds, self.tolerance)
+        elif group.method == "mesh":
+            real, imaginary = structure_factor.mesh(latent, fractional, group.mesh)
         elif group.method == "separable":
             real, imaginary = structure_factor.separable(latent, fractional, group.bounds)
         else:

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sognet.long_range.mesh_modes import MeshModes, MeshSize, fixed_mesh_modes
+from sognet.long_range.mesh_size import mesh_size
 from sognet.long_range.reciprocal_grid import Bounds, ReciprocalGrid, fixed_reciprocal_grid, mode_bounds
 from sognet.nn.transfer import moved
 
@@ -43,6 +45,7 @@ class Group:
     structures: Tensor | None = None  # (G,); None, and no atoms: the only structure as it is
     atoms: Tensor | None = None  # (G, n) atom of every slot
     filled: Tensor | None = None  # (G, n) 1 where a slot has an atom, 0 where it is padding; None: no padding
+    mesh: MeshModes | None = None  # with the method "mesh"
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,12 @@ def make_plan(
     method: str,
     n_latent: int,
     dtype: torch.dtype,
+    accuracy: tuple[float, float],
     fixed_cells: bool = False,
     device: str | None = None,
 ) -> Plan:
-    """Plan for structures with cells (B,3,3) in Å and the periodicity (B,3) of each, atoms (N,) in them.
+    """Plan for structures with cells (B,3,3) in Å and the periodicity (B,3) of each, atoms (N,) in them. The accuracy
+    of a mesh is its tolerance and the wave number beyond which the multiplier is below that.
 
     Raises
     ------
@@ -86,23 +91,26 @@ def make_plan(
     counts = _atoms_per_structure(batch, n_atoms, n_structures)
     cells = cell.detach().cpu().double().numpy()
     groups = _grouped(
-        cells.tobytes(), counts.tobytes(), _is_periodic(pbc, n_structures), k_cut, method, device or here.type, n_latent
+        *(cells.tobytes(), counts.tobytes(), _is_periodic(pbc, n_structures)),
+        *(k_cut, method, device or here.type, n_latent, accuracy),
     )
     order = None if batch is None or n_structures == 1 else torch.argsort(batch, stable=True)
     starts = np.cumsum(counts) - counts
     made = []
-    for chosen, structures, bounds, lattices in groups:
-        grid = None
+    for chosen, structures, bounds, lattices, size in groups:
+        grid = mesh = None
         if chosen != "pairs":
             like = here, dtype
-            grid = fixed_reciprocal_grid(lattices, bounds, k_cut, include_zero_mode, chosen == "direct", like)
+            grid = fixed_reciprocal_grid(lattices, bounds, k_cut, include_zero_mode, chosen in ("direct", "mesh"), like)
+            if size is not None:
+                mesh = fixed_mesh_modes(size, lattices, bounds, k_cut, include_zero_mode, like)
         if order is None:
-            made.append(Group(chosen, bounds, grid))
+            made.append(Group(chosen, bounds, grid, mesh=mesh))
             continue
         index, filled = _padded_index(starts[structures], counts[structures])
         mask = None if filled.all() else torch.from_numpy(filled).to(here, dtype)
         members = torch.tensor(structures, device=here)
-        made.append(Group(chosen, bounds, grid, members, order[torch.from_numpy(index).to(here)], mask))
+        made.append(Group(chosen, bounds, grid, members, order[torch.from_numpy(index).to(here)], mask, mesh))
     return Plan(tuple(made), n_atoms, n_structures, fixed_cells)
 
 
@@ -114,29 +122,37 @@ def _atoms_per_structure(batch: Tensor | None, n_atoms: int, n_structures: int) 
 
 @lru_cache(maxsize=64)
 def _grouped(
-    cells: bytes, counts: bytes, periodic: bytes, k_cut: float, method: str, device: str, n_latent: int
-) -> list[tuple[str, list[int], Bounds, bytes]]:
-    """Method, structures, bounds of modes and distinct cells of each group, structures of one method and similar cost
-    together; remembered, since the host's share of the work is what counts for small structures. Bytes of cells
-    (B,3,3), counts (B,), periodic (B,).
+    cells: bytes,
+    counts: bytes,
+    periodic: bytes,
+    k_cut: float,
+    method: str,
+    device: str,
+    n_latent: int,
+    accuracy: tuple[float, float],
+) -> list[tuple[str, list[int], Bounds, bytes, MeshSize | None]]:
+    """Method, structures, bounds of modes, distinct cells and size of the mesh of each group, structures of one method
+    and similar cost together; remembered, since the host's share of the work is what counts for small structures. Bytes
+    of cells (B,3,3), counts (B,), periodic (B,).
     """
     lattice = np.frombuffer(cells).reshape(-1, 3, 3)
     n_atoms = np.frombuffer(counts, dtype=np.int64)
     is_periodic = np.frombuffer(periodic, dtype=bool)
     _check_volumes(lattice, is_periodic)
     aperiodic = np.flatnonzero(~is_periodic & (n_atoms > 0)).tolist()
-    pairs = [("pairs", members, (0, 0, 0), b"") for members in _of_similar_size(aperiodic, n_atoms)]
+    pairs = [("pairs", members, (0, 0, 0), b"", None) for members in _of_similar_size(aperiodic, n_atoms)]
     bounds = mode_bounds(lattice, k_cut)  # (B, 3)
     cost = n_atoms * (bounds[:, 0] + 1.0) * (2 * bounds[:, 1] + 1) * (2 * bounds[:, 2] + 1)
-    groups: list[tuple[str, list[int]]] = []
+    groups: list[tuple[str, list[int], MeshSize | None]] = []
     for i in sorted(np.flatnonzero(is_periodic & (n_atoms > 0)).tolist(), key=cost.__getitem__):
         chosen = _cheapest(cost[i], cost[is_periodic].sum(), device, n_latent) if method == "auto" else method
-        last_method, last = groups[-1] if groups else ("", [])
-        if chosen == last_method and chosen != "nufft" and cost[i] <= SIMILAR_COST * cost[last[0]]:
-            last.append(i)
+        size = mesh_size(lattice[i], bounds[i], *accuracy) if chosen == "mesh" else None
+        like = [g for g in groups if g[0] == chosen and g[2] == size and cost[i] <= SIMILAR_COST * cost[g[1][0]]]
+        if like and chosen != "nufft":
+            like[-1][1].append(i)
         else:
-            groups.append((chosen, [i]))
-    return pairs + [(m, s, tuple(bounds[s].max(0).tolist()), _distinct(lattice[s])) for m, s in groups]
+            groups.append((chosen, [i], size))
+    return pairs + [(m, s, tuple(bounds[s].max(0).tolist()), _distinct(lattice[s]), n) for m, s, n in groups]
 
 
 def _of_similar_size(structures: list[int], n_atoms: np.ndarray) -> list[list[int]]:

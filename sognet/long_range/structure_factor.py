@@ -1,4 +1,4 @@
-"""Structure factors S_p(m) = Σ_j q_jp exp(−2πi m·f_j) of fractional coordinates f, three ways to the same sum.
+"""Structure factors S_p(m) = Σ_j q_jp exp(−2πi m·f_j) of fractional coordinates f, four ways to the same sum.
 
 Each function takes latents (B,n,P) and fractional coordinates (B,n,3), where structures are padded with atoms of
 zero latent, and returns the real and the imaginary part of S, each (B,P,K).
@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sognet.long_range import mesh_modes
+from sognet.long_range.mesh import spread
 from sognet.long_range.nufft import to_modes
 from sognet.long_range.reciprocal_grid import Bounds
 
@@ -39,6 +41,14 @@ def nufft(latent: Tensor, fractional: Tensor, bounds: Bounds, accuracy: float) -
     points = ((2 * math.pi) * fractional.mT).contiguous()
     modes = [to_modes(x, q, bounds, accuracy) for x, q in zip(points, latent.mT, strict=True)]
     structure = torch.stack(modes).flatten(2)
+    return structure.real, structure.imag
+
+
+def mesh(latent: Tensor, fractional: Tensor, modes: mesh_modes.MeshModes) -> tuple[Tensor, Tensor]:
+    """Fast Fourier transform of a mesh onto which the latents are spread; the modes are those of the plan."""
+    fractional = fractional.roll(-1, 2)  # the mesh has the lattice directions 2, 3, 1
+    points = fractional * torch.tensor(modes.shape, device=fractional.device, dtype=fractional.dtype)
+    structure = mesh_modes.to_modes(spread(points, latent, modes.shape, modes.order), modes)
     return structure.real, structure.imag
 
 

@@ -26,9 +26,9 @@ def structures(dtype=torch.float64, n_latent=2):
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize("method", ["auto", "direct", "separable", "nufft"])
+@pytest.mark.parametrize("method", ["auto", "direct", "separable", "mesh", "nufft"])
 def test_a_given_plan_changes_nothing(method):
-    layer = layer_of(method, tolerance=1e-10)
+    layer = layer_of(method, tolerance=1e-9)
     latent, positions, cells, pbc, batch = structures()
     plan = layer.plan(cells, pbc, batch, positions)
     positions.requires_grad_()
@@ -50,7 +50,7 @@ def test_a_plan_for_other_structures_is_refused():
         layer(latent[:6], positions[:6], cells[:1], pbc[:1], plan=plan)
 
 
-@pytest.mark.parametrize("method", ["direct", "separable"])
+@pytest.mark.parametrize("method", ["direct", "separable", "mesh"])
 def test_energy_in_single_precision_does_not_depend_on_whether_stress_is_wanted(method):
     """Cubic cells have whole shells of modes on the cutoff sphere; they count in both ways or in neither."""
     torch.manual_seed(0)
@@ -90,8 +90,11 @@ def energy_and_forces(layer, plan, latent, positions, cells, pbc, batch):
 
 @pytest.mark.usefixtures("double")
 @pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex")
-@pytest.mark.parametrize("backend", ["eager", "aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("method", ["direct", "separable"])
+@pytest.mark.parametrize(
+    ("method", "backend"),
+    [(method, backend) for method in ("direct", "separable", "mesh") for backend in ("eager", "aot_eager")]
+    + [pytest.param(method, "inductor", marks=pytest.mark.slow) for method in ("direct", "separable")],
+)
 def test_energy_and_forces_compile_in_one_graph_and_train(method, backend):
     latent, positions, cells, pbc, batch = structures()
     found = []
@@ -109,7 +112,7 @@ def test_energy_and_forces_compile_in_one_graph_and_train(method, backend):
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize("method", ["direct", "separable"])
+@pytest.mark.parametrize("method", ["direct", "separable", "mesh"])
 def test_the_layer_exports(method):
     latent, positions, cells, pbc, batch = structures()
     layer = layer_of(method)

@@ -77,7 +77,7 @@ def test_forces_are_the_derivative_of_the_energy(atoms):
         assert -slope == pytest.approx(reference[atom, axis], abs=1e-8)
 
 
-@pytest.mark.parametrize("method", ["separable", "nufft", "direct"])
+@pytest.mark.parametrize("method", ["separable", "mesh", "nufft", "direct"])
 def test_stress_is_the_derivative_with_strain(method):
     atoms = random_atoms()
     reference = evaluate(atoms, method=method)["stress"][0]
@@ -160,7 +160,7 @@ def test_composition_energies_keep_double_precision():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["separable", "nufft", "direct"])
+@pytest.mark.parametrize("method", ["separable", "mesh", "nufft", "direct"])
 def test_gradients_of_a_force_loss_against_finite_differences(method):
     """Second derivatives through forces and stress, with respect to every kind of parameter, in a mixed batch."""
     model = small_model(method=method).train()

@@ -141,7 +141,7 @@ def test_precision_by_name_and_folders_of_runs(tmp_path):
 
 
 @pytest.mark.parametrize("pbc", [True, False])
-@pytest.mark.parametrize("method", ["direct", "separable", "nufft"])
+@pytest.mark.parametrize("method", ["direct", "separable", "mesh", "nufft"])
 def test_single_precision_where_the_default_is_double(pbc, method):
     """Other packages set the default for the whole process."""
     atoms = random_atoms(pbc=pbc)
@@ -157,7 +157,7 @@ def test_single_precision_where_the_default_is_double(pbc, method):
     np.testing.assert_allclose(found.results["forces"], wanted.results["forces"], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["direct", "separable", "nufft"])
+@pytest.mark.parametrize("method", ["direct", "separable", "mesh", "nufft"])
 def test_inference_mode(method, tmp_path):
     atoms = random_atoms()
     path = saved_model(tmp_path / "a.ckpt", method=method)

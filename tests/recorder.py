@@ -28,20 +28,20 @@ class Record(lightning.Callback):
 
 
 class Spoil(lightning.Callback):
-    """Makes the reference forces of one structure NaN, on whichever rank has it, in the second epoch.
+    """Makes the reference forces of one structure infinite, on whichever rank has it, in the second epoch.
 
     Parameters
     ----------
-    structure : its number in the training split.
+    number : of the structure in the training split.
     file : gets its source.
     """
 
-    def __init__(self, structure, file):
-        self.structure = structure
+    def __init__(self, number, file):
+        self.number = number
         self.file = Path(file)
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        found = batch.id == self.structure
+        found = batch.id == self.number
         if trainer.current_epoch == 1 and found.any():
-            self.file.write_text(trainer.datamodule.splits.train[self.structure].source)
-            batch.forces = batch.forces.masked_fill(found[batch.batch, None], float("nan"))
+            self.file.write_text(trainer.datamodule.splits.train[self.number].source)
+            batch.forces = batch.forces.masked_fill(found[batch.batch, None], float("inf"))

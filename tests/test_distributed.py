@@ -77,7 +77,7 @@ def test_two_processes_name_the_structures_that_are_not_finite(data, tmp_path, s
     """Those of one batch of two, whichever rank has it and whichever of the accumulated batches it is."""
     output = sognet(
         "train", "dataset=files", f"dataset.path={data}", *SMALL, f"hydra.run.dir={tmp_path}/run", *TWO_PROCESSES,
-        "callbacks.figures=null", "+callbacks.spoil._target_=recorder.Spoil", f"+callbacks.spoil.structure={structure}",
+        "callbacks.figures=null", "+callbacks.spoil._target_=recorder.Spoil", f"+callbacks.spoil.number={structure}",
         f"+callbacks.spoil.file={tmp_path}/spoilt", fails=True,
     )  # fmt: skip
     (line,) = (line for line in output.splitlines() if line.startswith("error: "))

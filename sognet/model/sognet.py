@@ -199,7 +199,7 @@ class SOGNet(nn.Module):
 
         It serves for other positions, and little changed cells, with the same edges and elements. A forward pass with a
         plan compiles in one graph (`torch.compile`), forces and stress included, where the long-range layer's method is
-        "direct" or "separable".
+        "direct", "separable" or "mesh".
 
         Parameters
         ----------

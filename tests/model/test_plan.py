@@ -78,7 +78,6 @@ def outputs_and_gradients(function, model, graph, plan):
         ("cace", "direct", "eager"),
         ("deep_potential", "separable", "eager"),
         ("deep_potential", "direct", "eager"),
-        ("cace", "direct", "aot_eager"),
         pytest.param("cace", "separable", "inductor", marks=pytest.mark.slow),
     ],
 )

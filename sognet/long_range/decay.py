@@ -41,8 +41,8 @@ def kernel_of(layer: nn.Module | None) -> SumOfGaussians | None:
 
 
 def constrained_kernel(kernel: SumOfGaussians, box_length: float, periodic: bool = True) -> SumOfGaussians:
-    """Kernel without the Gaussians that a box cannot see: those below 1e-3 of their maximum at its smallest |k|; a copy
-    where nothing is periodic.
+    """Kernel, on the CPU, without the Gaussians that a box cannot see: those below 1e-3 of their maximum at its smallest
+    |k|; a copy where nothing is periodic.
     """
     if not periodic:
         box_length = math.inf
@@ -50,7 +50,7 @@ def constrained_kernel(kernel: SumOfGaussians, box_length: float, periodic: bool
     with torch.no_grad():
         seen = torch.exp(-((k_min / kernel.bandwidths) ** 2)) > 1e-3
         weights = torch.where(seen, kernel.weights, 0.0)
-        return SumOfGaussians(weights, kernel.bandwidths, max_bandwidth=1.001 * kernel.max_bandwidth)
+        return SumOfGaussians(weights, kernel.bandwidths, max_bandwidth=1.001 * kernel.max_bandwidth).cpu()
 
 
 def initial_kernel(kernel: SumOfGaussians) -> SumOfGaussians:

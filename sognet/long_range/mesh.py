@@ -13,8 +13,10 @@ to the points it is `interpolate` of order D + 1. Autograd sees only these two f
 W is the product of three B-splines [SPME] Essmann et al., J. Chem. Phys. 103, 8577 (1995).
 """
 
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -112,10 +114,9 @@ def _interpolate(points: Tensor, mesh: Tensor, order: int, degree: int) -> Tenso
             (runs[:, : len(members)] * line[:, i, None, :, None]).sum(2) for i, members in enumerate(BY_LAST[degree])
         ]
         found.append(torch.cat(terms, 1))
-    order_of_terms = torch.tensor(SORTED_FROM_BY_LAST[degree], device=points.device)
     found = torch.cat(found) if len(found) > 1 else found[0]
     if degree > 1:
-        found = found.index_select(1, order_of_terms)
+        found = found.index_select(1, _index(SORTED_FROM_BY_LAST[degree], points.device))
     return found.view(n_structures, -1, *found.shape[1:])
 
 
@@ -150,9 +151,21 @@ def _chunks(points: Tensor, order: int, n_channels: int) -> list[slice]:
 
 def _contracted(values: Tensor, found: Tensor, degree: int) -> Tensor:
     """Σ_α,c v[α,c] ∂_i ∂^α of what was interpolated to one degree more: (G,n,3)."""
-    raised = torch.tensor(RAISED[degree], device=values.device)  # (3, terms)
+    raised = _index(RAISED[degree], values.device)  # (3, terms)
     slopes = found[:, :, 1:4, None] if degree == 0 else found[:, :, raised]  # (G, n, 3, terms, C)
     return (slopes * values[:, :, None]).sum((3, 4))
+
+
+def _index(table: tuple, device: torch.device) -> Tensor:
+    """A table as a tensor, which a compiler keeps by itself."""
+    return torch.tensor(table, device=device) if torch.compiler.is_compiling() else _remembered(table, device)
+
+
+@lru_cache(maxsize=64)
+def _remembered(table: tuple, device: torch.device) -> Tensor:
+    """The same; every copy to a GPU would wait for it."""
+    with torch.inference_mode(False):
+        return torch.from_numpy(np.array(table)).to(device)
 
 
 def _lower(degree: int) -> slice:
@@ -179,14 +192,14 @@ def _by_last(degree: int) -> list[list[int]]:
     return [[terms.index((a, b, i)) for a, b in _plane_terms(degree - i)] for i in range(degree + 1)]
 
 
-def _sorted_from_by_last(degree: int) -> list[int]:
+def _sorted_from_by_last(degree: int) -> tuple[int, ...]:
     flat = [i for members in _by_last(degree) for i in members]
-    return [flat.index(i) for i in range(len(flat))]
+    return tuple(flat.index(i) for i in range(len(flat)))
 
 
-def _raised(degree: int) -> list[list[int]]:
-    above = _terms(degree + 1)
-    return [[above.index(tuple(a + (i == d) for i, a in enumerate(x))) for x in _terms(degree)] for d in range(3)]
+def _raised(degree: int) -> tuple[tuple[int, ...], ...]:
+    above, terms = _terms(degree + 1), _terms(degree)
+    return tuple(tuple(above.index(tuple(a + (i == d) for i, a in enumerate(x))) for x in terms) for d in range(3))
 
 
 DEGREES = range(5)

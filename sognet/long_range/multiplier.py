@@ -54,7 +54,7 @@ class SumOfGaussians(DoubleBuffers):
     ) -> None:
         super().__init__()
         weights = torch.as_tensor(start_weights, dtype=torch.float64)
-        bandwidths = torch.as_tensor(start_bandwidths, dtype=torch.float64)
+        bandwidths = torch.as_tensor(start_bandwidths, dtype=torch.float64, device=weights.device)
         if weights.ndim != 2 or weights.shape != bandwidths.shape:
             raise ValueError(
                 "weights and bandwidths must both be (n_channels, n_gaussians), "
@@ -72,9 +72,9 @@ class SumOfGaussians(DoubleBuffers):
         self.register_buffer("start_weights", weights)
         self.register_buffer("start_bandwidths", bandwidths)
         self.register_buffer("start_logits", torch.logit(bandwidths / max_bandwidth), persistent=False)
-        shape, dtype = weights.shape, torch.get_default_dtype()
-        self.relative_weights = nn.Parameter(torch.ones(shape, dtype=dtype), requires_grad=trainable)
-        self.bandwidth_shift = nn.Parameter(torch.zeros(shape, dtype=dtype), requires_grad=trainable)
+        dtype = torch.get_default_dtype()
+        self.relative_weights = nn.Parameter(torch.ones_like(weights, dtype=dtype), requires_grad=trainable)
+        self.bandwidth_shift = nn.Parameter(torch.zeros_like(weights, dtype=dtype), requires_grad=trainable)
 
     @classmethod
     def power_law(

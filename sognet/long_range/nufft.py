@@ -19,6 +19,7 @@ import torch
 from pytorch_finufft.functional import finufft_type1, finufft_type2
 from torch import Tensor
 
+from sognet.extras import require
 from sognet.long_range.reciprocal_grid import Bounds, half_space_modes
 
 MANY_POINTS = 100_000
@@ -144,9 +145,14 @@ def _options(points: Tensor, n_transforms: int, accuracy: float) -> dict[str, fl
 
     An upsampling factor of 1.25 is the cheaper one but cannot go below an eps of 2e-5 in single precision or
     1e-9 in double; it errs by about a tenth of its eps (measured on forces), so it serves down to half of that.
+
+    Raises
+    ------
+    InputError : the points are on a GPU and cufinufft is not installed.
     """
     single = points.dtype == torch.float32
     if points.device.type == "cuda":
+        require("cufinufft", "cuda")
         return {"eps": max(accuracy, 1e-6 if single else 1e-14), "modeord": 0}
     finest = 2e-5 if single else 1e-9
     coarse = 2 * accuracy >= finest

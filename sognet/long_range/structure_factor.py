@@ -46,8 +46,8 @@ def nufft(latent: Tensor, fractional: Tensor, bounds: Bounds, accuracy: float) -
 
 def mesh(latent: Tensor, fractional: Tensor, modes: mesh_modes.MeshModes) -> tuple[Tensor, Tensor]:
     """Fast Fourier transform of a mesh onto which the latents are spread; the modes are those of the plan."""
-    fractional = fractional.roll(-1, 2)  # the mesh has the lattice directions 2, 3, 1
-    points = fractional * torch.tensor(modes.shape, device=fractional.device, dtype=fractional.dtype)
+    f_1, f_2, f_3 = fractional.unbind(2)
+    points = torch.stack([f * n for f, n in zip((f_2, f_3, f_1), modes.shape, strict=True)], 2)
     structure = mesh_modes.to_modes(spread(points, latent, modes.shape, modes.order), modes)
     return structure.real, structure.imag
 

@@ -63,8 +63,10 @@ def charges_from_forces(model: SOGNet, structures: Sequence[Structure]) -> Force
     columns, forces, owner = [], [], []
     for number, structure in enumerate(sample):
         graph = build_batch([structure], model.cutoff)
-        columns.append(torch.cat([_long_range_columns(model, graph), _pair_columns(model, graph)]).flatten(1).T)
         forces.append(graph.forces.flatten())
+        graph = graph.to(model.device)
+        found = torch.cat([_long_range_columns(model, graph), _pair_columns(model, graph)])
+        columns.append(found.flatten(1).T.cpu())
         owner.append(torch.full((forces[-1].numel(),), number))
     a, y, frame = torch.cat(columns).double(), torch.cat(forces).double(), torch.cat(owner)
     n_elements = len(model.species)
@@ -83,7 +85,7 @@ def charges_from_forces(model: SOGNet, structures: Sequence[Structure]) -> Force
 def _long_range_columns(model: SOGNet, graph: Batch) -> Tensor:
     """Forces (n_pairs, N, 3) of E_ab for all pairs of elements a ≤ b."""
     dtype = model.dtype
-    numbers = torch.tensor([atomic_numbers[s] for s in model.species])
+    numbers = torch.tensor([atomic_numbers[s] for s in model.species], device=graph.z.device)
     ones = (graph.z[:, None] == numbers).to(dtype)  # (N, n_elements)
 
     def forces(latent: Tensor) -> Tensor:
@@ -107,7 +109,7 @@ def _pair_columns(model: SOGNet, graph: Batch) -> Tensor:
     vectors = graph.pos[neighbour] + graph.cell_shift.to(graph.pos) @ graph.cell[0] - graph.pos[centre]
     distance = vectors.norm(dim=1)
     width = model.cutoff / PAIR_FUNCTIONS
-    middles = width * torch.arange(1, PAIR_FUNCTIONS + 1, dtype=distance.dtype)
+    middles = width * torch.arange(1, PAIR_FUNCTIONS + 1, dtype=distance.dtype, device=distance.device)
     x = (distance[:, None] - middles) / width
     inside = 0.5 * (1 + torch.cos(torch.pi * distance / model.cutoff))[:, None]
     slope_inside = -0.5 * torch.pi / model.cutoff * torch.sin(torch.pi * distance / model.cutoff)[:, None]
@@ -118,7 +120,7 @@ def _pair_columns(model: SOGNet, graph: Batch) -> Tensor:
     for a, b in combinations_with_replacement([atomic_numbers[s] for s in model.species], 2):
         z_i, z_j = graph.z[centre], graph.z[neighbour]
         chosen = ((z_i == a) & (z_j == b)) | ((z_i == b) & (z_j == a))
-        forces = torch.zeros(len(graph.z), PAIR_FUNCTIONS, 3, dtype=distance.dtype)
+        forces = distance.new_zeros(len(graph.z), PAIR_FUNCTIONS, 3)
         columns.append(forces.index_add(0, centre[chosen], pulls[chosen]).transpose(0, 1))
     return torch.cat(columns)
 

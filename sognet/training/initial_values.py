@@ -38,7 +38,7 @@ def initialize(
     if not (model.standardize or initial_charges):
         return
     sample = structures[:: max(1, len(structures) // STANDARDIZATION_STRUCTURES)]
-    graph = build_batch(sample, model.cutoff)
+    graph = build_batch(sample, model.cutoff).to(model.device)
     if model.standardize:
         model.set_standardization(graph)
     if initial_charges == "auto":

@@ -30,6 +30,20 @@ def _targets_of_one_test_only():
     TARGETS.update(ROWS)
 
 
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=CUDA)])
+def device(request) -> str:
+    """Where a numerical test computes: on the CPU, and on a GPU where there is one.
+
+    Tests make their inputs and models on the CPU, so that both get the same, and move them.
+    """
+    if request.param == "cuda" and request.node.callspec.params.get("method") == "nufft":
+        pytest.importorskip("cufinufft", reason="needs cufinufft", exc_type=ImportError)
+    return request.param
+
+
 @pytest.fixture
 def double():
     """Double precision as the default for one test."""

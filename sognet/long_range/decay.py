@@ -41,8 +41,8 @@ def kernel_of(layer: nn.Module | None) -> SumOfGaussians | None:
 
 
 def constrained_kernel(kernel: SumOfGaussians, box_length: float, periodic: bool = True) -> SumOfGaussians:
-    """Kernel, on the CPU, without the Gaussians that a box cannot see: those below 1e-3 of their maximum at its smallest
-    |k|; a copy where nothing is periodic.
+    """Kernel, on the CPU, without the Gaussians that a box cannot see: those below 1e-3 of their maximum at its
+    smallest |k|; a copy where nothing is periodic.
     """
     if not periodic:
         box_length = math.inf

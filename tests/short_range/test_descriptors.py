@@ -37,9 +37,9 @@ DESCRIPTORS = {
 
 
 @pytest.fixture(params=DESCRIPTORS)
-def descriptor(request):
+def descriptor(request, device):
     torch.manual_seed(1)
-    return DESCRIPTORS[request.param]()
+    return DESCRIPTORS[request.param]().to(device)
 
 
 @pytest.mark.parametrize("n_embedding", [1, 3, 4, 7])
@@ -52,35 +52,35 @@ def test_orthogonal_embeddings_keep_the_elements_as_far_apart_as_they_can_be(n_e
         assert embedding.square().mean() == pytest.approx(1)
 
 
-def test_features_have_the_promised_number_and_vary(descriptor):
-    features = descriptor(graph_of(random_atoms()))
+def test_features_have_the_promised_number_and_vary(descriptor, device):
+    features = descriptor(graph_of(random_atoms()).to(device))
     assert features.shape == (12, descriptor.n_features)
     assert features.std(0).min() > 0
 
 
-def test_features_do_not_change_under_rotation_inversion_and_translation(descriptor):
+def test_features_do_not_change_under_rotation_inversion_and_translation(descriptor, device):
     atoms = random_atoms()
-    reference = descriptor(graph_of(atoms))
+    reference = descriptor(graph_of(atoms).to(device))
     for matrix in (Rotation.from_rotvec([0.3, -0.9, 0.5]).as_matrix(), -np.eye(3)):
         turned = atoms.copy()
         turned.set_cell(atoms.cell.array @ matrix.T)
         turned.positions = atoms.positions @ matrix.T + 0.7
-        torch.testing.assert_close(descriptor(graph_of(turned)), reference, atol=1e-9, rtol=1e-9)
+        torch.testing.assert_close(descriptor(graph_of(turned).to(device)), reference, atol=1e-9, rtol=1e-9)
 
 
-def test_features_follow_a_permutation_and_a_supercell(descriptor):
+def test_features_follow_a_permutation_and_a_supercell(descriptor, device):
     atoms = random_atoms()
-    reference = descriptor(graph_of(atoms))
+    reference = descriptor(graph_of(atoms).to(device))
     order = np.random.default_rng(1).permutation(len(atoms))
-    torch.testing.assert_close(descriptor(graph_of(atoms[order])), reference[order], atol=1e-9, rtol=1e-9)
-    doubled = descriptor(graph_of(atoms.repeat((1, 2, 1))))
+    torch.testing.assert_close(descriptor(graph_of(atoms[order]).to(device)), reference[order], atol=1e-9, rtol=1e-9)
+    doubled = descriptor(graph_of(atoms.repeat((1, 2, 1))).to(device))
     torch.testing.assert_close(doubled, reference.repeat(2, 1), atol=1e-9, rtol=1e-9)
 
 
-def test_an_atom_enters_smoothly(descriptor):
+def test_an_atom_enters_smoothly(descriptor, device):
     def features(distance: float) -> torch.Tensor:
         atoms = Atoms("NaClNa", positions=[[0, 0, 0], [distance, 0, 0], [0, 2.0, 0]])
-        return descriptor(graph_of(atoms))[0]
+        return descriptor(graph_of(atoms).to(device))[0]
 
     step = 1e-3
     values = [features(4.0 + n * step) for n in (-2, -1, 0, 1)]
@@ -89,11 +89,13 @@ def test_an_atom_enters_smoothly(descriptor):
     assert curvature.abs().max() < 0.2 * (1 + features(3.0).abs().max())
 
 
-def test_derivatives_of_features_and_of_forces(descriptor):
+def test_derivatives_of_features_and_of_forces(descriptor, device):
     """Along random directions of the positions and of every parameter, against central differences."""
-    graph = Batch.from_data_list([graph_of(random_atoms()), graph_of(random_atoms(5, pbc=False, seed=1))])
+    graph = Batch.from_data_list(
+        [graph_of(random_atoms()).to(device), graph_of(random_atoms(5, pbc=False, seed=1)).to(device)]
+    )
     graph.pos.requires_grad_()
-    weights = torch.randn(len(graph.z), descriptor.n_features)
+    weights = torch.randn(len(graph.z), descriptor.n_features).to(device)
     inputs = [graph.pos, *descriptor.parameters()]
 
     def energy() -> torch.Tensor:
@@ -114,9 +116,9 @@ def test_derivatives_of_features_and_of_forces(descriptor):
             assert (gradient * direction).sum().item() == pytest.approx(difference, rel=1e-6, abs=1e-7 * scale)
 
 
-def test_function_transforms_differentiate_features(descriptor):
-    graph = graph_of(random_atoms())
-    weights = torch.randn(len(graph.z), descriptor.n_features)
+def test_function_transforms_differentiate_features(descriptor, device):
+    graph = graph_of(random_atoms()).to(device)
+    weights = torch.randn(len(graph.z), descriptor.n_features).to(device)
 
     def energy(positions: torch.Tensor) -> torch.Tensor:
         moved = copy.copy(graph)
@@ -128,9 +130,9 @@ def test_function_transforms_differentiate_features(descriptor):
     torch.testing.assert_close(torch.func.grad(energy)(graph.pos), gradient, rtol=1e-12, atol=1e-12)
 
 
-def test_atoms_without_neighbours_and_batches(descriptor):
+def test_atoms_without_neighbours_and_batches(descriptor, device):
     lonely, pair = Atoms("Cl", positions=[[0.0, 0, 0]]), Atoms("NaCl", positions=[[0, 0, 0], [2.5, 0, 0]])
-    graphs = [graph_of(a) for a in (lonely, pair, random_atoms())]
+    graphs = [graph_of(a).to(device) for a in (lonely, pair, random_atoms())]
     together = descriptor(Batch.from_data_list(graphs))
     alone = [descriptor(g) for g in graphs]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-10, rtol=1e-10)
@@ -164,11 +166,11 @@ def test_number_of_invariants(l_max, nu_max, expected):
     assert Invariants(Monomials(l_max).indices, nu_max).n_invariants == expected
 
 
-def test_invariants_of_one_direction_are_one():
+def test_invariants_of_one_direction_are_one(device):
     """For A = the monomials of one unit vector every chain is a product of powers of u·u = 1."""
-    monomials = Monomials(4)
-    direction = torch.nn.functional.normalize(torch.randn(1, 3), dim=1)
-    values = Invariants(monomials.indices, 4)(monomials(direction).T)
+    monomials = Monomials(4).to(device)
+    direction = torch.nn.functional.normalize(torch.randn(1, 3), dim=1).to(device)
+    values = Invariants(monomials.indices, 4).to(device)(monomials(direction).T)
     torch.testing.assert_close(values, torch.ones_like(values))
 
 
@@ -212,36 +214,36 @@ def two_body_invariants(model: CACE, sums: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("cutoff_power", [2, 5, 6])
-def test_cace_is_its_definition(cutoff_power):
-    model = cace(nu_max=2, l_max=2, cutoff_power=cutoff_power)
-    graph = graph_of(random_atoms())
+def test_cace_is_its_definition(cutoff_power, device):
+    model = cace(nu_max=2, l_max=2, cutoff_power=cutoff_power).to(device)
+    graph = graph_of(random_atoms()).to(device)
     _, basis = edge_basis(model, graph)
-    sums = torch.zeros(len(basis), len(graph.z), *basis.shape[2:]).index_add(1, graph.edge_index[1], basis)
+    sums = basis.new_zeros(len(basis), len(graph.z), *basis.shape[2:]).index_add(1, graph.edge_index[1], basis)
     torch.testing.assert_close(model(graph), two_body_invariants(model, sums), atol=1e-10, rtol=1e-10)
 
 
 @pytest.mark.parametrize("messages", [["memory", "decay", "network"], ["network"], ["decay"], ["memory", "network"]])
 @pytest.mark.parametrize("fill", [0.0, 2.0], ids=["matrices", "edges"])
-def test_messages_are_their_definition(monkeypatch, fill, messages):
+def test_messages_are_their_definition(monkeypatch, fill, messages, device):
     """In a cell with several images of a neighbour, and in a batch with a cluster of another size."""
     monkeypatch.setattr("sognet.short_range.message_passing.MATRIX_FROM", fill)
-    model = cace(nu_max=2, l_max=2, n_message_passing=1, messages=messages)
+    model = cace(nu_max=2, l_max=2, n_message_passing=1, messages=messages).to(device)
     (layer,) = model.layers
     for p in layer.parameters():
         p.data += 0.3 * torch.randn_like(p)
     small = random_atoms(4, cell=TRICLINIC / 2)
-    graph = Batch.from_data_list([graph_of(small), graph_of(random_atoms(5, pbc=False, seed=1))])
+    graph = Batch.from_data_list([graph_of(small), graph_of(random_atoms(5, pbc=False, seed=1))]).to(device)
     assert PairMatrix(graph).n_images > 1
     neighbour, centre = graph.edge_index
     distance, basis = edge_basis(model, graph)
-    sums = torch.zeros(len(basis), len(graph.z), *basis.shape[2:]).index_add(1, centre, basis)
+    sums = basis.new_zeros(len(basis), len(graph.z), *basis.shape[2:]).index_add(1, centre, basis)
     first = two_body_invariants(model, sums)
     if "network" in messages:
         answer = layer.network(first).reshape(len(graph.z), 3, 2, 2, 1)
     expected = []
     for m, order in enumerate([0, 1, 1, 1, 2, 2, 2, 2, 2, 2]):
         memory, strength, rate = (
-            torch.zeros(2, 2, 4) if p is None else p[order].reshape(2, 2, 4)
+            basis.new_zeros(2, 2, 4) if p is None else p[order].reshape(2, 2, 4)
             for p in (layer.memory, layer.strength, layer.inverse_length)
         )
         u = (distance / model.cutoff)[:, None, None, None]

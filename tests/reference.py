@@ -10,10 +10,6 @@ from sognet.long_range import SumOfGaussians
 TRICLINIC = ((9.0, 0.0, 0.0), (1.5, 8.0, 0.0), (-0.8, 1.1, 10.0))
 
 
-NONDETERMINISM = {"cpu": 0.0, "cuda": 1e-10}
-"""By how much gradients of the same function may differ, for gradcheck: sums on a GPU have no fixed order."""
-
-
 def salt(n_atoms: int = 24, n_channels: int = 1, cell=TRICLINIC, device: str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
     """Random latents (N,P) and positions (N,3) in a triclinic cell (1,3,3)."""
     cell = torch.tensor(cell)

@@ -75,7 +75,7 @@ def fixed_reciprocal_grid(
 
 def reciprocal_grid(cells: Tensor, modes: Tensor, multiplicity: Tensor) -> ReciprocalGrid:
     """Grid of cells (G,3,3) for given modes, differentiable in them: k = 2π m·(A⁻¹)ᵀ. Lattice vectors in rows."""
-    inverse = torch.linalg.inv(cells)
+    inverse = torch.linalg.inv_ex(cells).inverse  # whose errors nobody waits for: cells have a volume
     k_squared = (2 * math.pi * modes @ inverse.mT).square().sum(-1)
     return ReciprocalGrid(modes, multiplicity, k_squared, inverse, volumes(cells))
 

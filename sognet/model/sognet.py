@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from sognet.long_range.reciprocal_grid import volumes
 from sognet.model.heads import ElementLatents, FixedCharges, Readout
 from sognet.model.plan import ModelPlan, make_plan
 from sognet.model.reference_energies import ReferenceEnergies
@@ -394,6 +395,6 @@ def _deform(graph: Data, strain: Tensor) -> None:
 
 def _stress(virial: Tensor, graph: Data) -> Tensor:
     """dE/dε/V of the periodic structures."""
-    volume = torch.linalg.det(graph.cell.detach().double()).abs().to(virial.dtype)[:, None, None]
+    volume = volumes(graph.cell.detach().double()).to(virial.dtype)[:, None, None]
     periodic = graph.pbc.all(1)[:, None, None] & (volume > 0)
     return torch.where(periodic, virial / torch.where(periodic, volume, 1.0), 0.0)

@@ -153,7 +153,7 @@ class PotentialLoss(nn.Module):
         """
         terms: dict[str, Tensor] = {}
         dtype = out["energy_short_range"].dtype
-        n_atoms = torch.bincount(batch.batch, minlength=batch.num_graphs).to(dtype)
+        n_atoms = _sum_per_structure(torch.ones_like(batch.batch, dtype=dtype), batch)  # bincount waits for a GPU
         limits, squares = self.limits(), {}
         for name, target in TARGETS.items():
             if self.weight(name) > 0:

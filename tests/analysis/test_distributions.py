@@ -48,8 +48,9 @@ def test_many_channels_leave_room_for_the_figure():
 
 
 @pytest.mark.filterwarnings("error")
-def test_kernels_of_many_channels_leave_room_for_the_figure():
-    figure = kernel_figure(SumOfGaussians.power_law(n_channels=16), r_min=7.0, boxes=Boxes(12.0, True))
+def test_kernels_of_many_channels_leave_room_for_the_figure(device):
+    kernel = SumOfGaussians.power_law(n_channels=16).to(device)
+    figure = kernel_figure(kernel, r_min=7.0, boxes=Boxes(12.0, True))
     figure.canvas.draw()
     real = figure.axes[1]
     assert real.get_position().width > 0.35

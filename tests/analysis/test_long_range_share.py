@@ -23,10 +23,10 @@ def charged(exponent=1.0, amplitude=14.4, cutoff=4.0, **settings):
     return SOGNet(deep_potential(cutoff), FourierConvolution(kernel), charges={"Na": 1.0, "Cl": -1.0})
 
 
-def test_a_tilted_kernel_decays_as_another_power():
-    kernel = SumOfGaussians.power_law(1.0, 4.0, n_gaussians=10)
-    r = torch.linspace(6.0, 20.0, 50)
-    ratio = SumOfGaussians.power_law(1.5, 4.0, n_gaussians=10)(r)[0]
+def test_a_tilted_kernel_decays_as_another_power(device):
+    kernel = SumOfGaussians.power_law(1.0, 4.0, n_gaussians=10).to(device)
+    r = torch.linspace(6.0, 20.0, 50, device=device)
+    ratio = SumOfGaussians.power_law(1.5, 4.0, n_gaussians=10).to(device)(r)[0]
     before = kernel(r)[0].detach()
     with tilted(kernel, 0.5):
         slope = torch.diff(kernel(r)[0].log()) / torch.diff(r.log())
@@ -35,16 +35,17 @@ def test_a_tilted_kernel_decays_as_another_power():
     torch.testing.assert_close(kernel(r)[0], before)
 
 
-def test_forces_of_the_layer_and_their_sensitivity_grow_with_its_strength():
-    weak, strong = force_shares(charged(amplitude=0.1), structures()), force_shares(charged(), structures())
+def test_forces_of_the_layer_and_their_sensitivity_grow_with_its_strength(device):
+    models = charged(amplitude=0.1), charged()
+    weak, strong = (force_shares(model.to(device), structures()) for model in models)
     for name in ("long_range_force_rms", "decay_sensitivity"):
         assert strong[name] == pytest.approx(144 * weak[name], rel=1e-6)
     assert 0 < strong["decay_sensitivity"] < strong["long_range_force_rms"]
     assert strong["force_rms"] > 0
 
 
-def test_what_is_said_of_an_exponent():
-    model = charged(exponent=2.0)
+def test_what_is_said_of_an_exponent(device):
+    model = charged(exponent=2.0).to(device)
     sensitivity = force_shares(model, structures())["decay_sensitivity"]
     (decay,) = decays(model, Boxes(30.0, True), sensitivity, 0.5 * sensitivity)
     assert decay["status"] == "unchanged"
@@ -63,7 +64,7 @@ def test_what_is_said_of_an_exponent():
     assert decay["status"] == "fixed"
 
 
-def test_a_kernel_that_the_boxes_do_not_see_is_not_determined():
-    model = small_model()
+def test_a_kernel_that_the_boxes_do_not_see_is_not_determined(device):
+    model = small_model().to(device)
     shares = force_shares(model, structures(cell=7.0))
     assert shares["decay_sensitivity"] < 0.2 * shares["long_range_force_rms"]

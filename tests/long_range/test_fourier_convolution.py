@@ -4,7 +4,8 @@ import math
 import pytest
 import torch
 import torchpme
-from reference import NONDETERMINISM, TRICLINIC, dense_reciprocal_sum, lattice_sum, salt
+from devices import NONDETERMINISM
+from reference import TRICLINIC, dense_reciprocal_sum, lattice_sum, salt
 from torch.autograd import grad
 from vesin import NeighborList
 

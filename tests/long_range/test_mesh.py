@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from reference import NONDETERMINISM
+from devices import NONDETERMINISM
 from scipy.interpolate import BSpline
 from torch.autograd import grad, gradcheck, gradgradcheck
 

@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
+from devices import NONDETERMINISM
 from pytorch_finufft.functional import finufft_type1
-from reference import NONDETERMINISM
 from torch.autograd import gradcheck, gradgradcheck
 
 from sognet.long_range.nufft import to_modes, to_points

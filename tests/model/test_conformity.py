@@ -113,11 +113,11 @@ def published(request, reference_data) -> Published:
 
 
 @pytest.mark.parametrize("structure", ["rattled", "triclinic", "melt64", "melt128"])
-def test_published_models_are_reproduced(published, structure):
-    model = published.model()
+def test_published_models_are_reproduced(published, structure, device):
+    model = published.model().to(device)
     wanted = {k.split("/")[1]: v for k, v in published.reference.items() if k.startswith(f"{structure}/")}
     atoms = Atoms(wanted["numbers"], wanted["positions"], cell=wanted["cell"], pbc=True)
-    graph = graph_of(atoms, model.cutoff)
+    graph = graph_of(atoms, model.cutoff).to(device)
     out = model(graph)
     features = model.short_range(graph)
     some = features[: len(wanted["features"]), torch.argsort(published.order(published.n_layers))]
@@ -132,7 +132,9 @@ def test_published_models_are_reproduced(published, structure):
     wanted["forces"] = wanted["forces_short_range"] + wanted["forces_long_range_sphere"]
     for name, value in found.items():
         scale = np.abs(wanted[name]).max()
-        np.testing.assert_allclose(value.detach().numpy(), wanted[name], rtol=0, atol=TOLERANCE * scale, err_msg=name)
+        np.testing.assert_allclose(
+            value.detach().cpu().numpy(), wanted[name], rtol=0, atol=TOLERANCE * scale, err_msg=name
+        )
 
 
 def test_a_published_model_goes_through_a_checkpoint(published, tmp_path):

@@ -9,36 +9,37 @@ from structures import batch_of, random_atoms, small_model
 pytestmark = pytest.mark.usefixtures("double")
 
 
-def charged_batch():
+def charged_batch(device):
     frames = [random_atoms(n, seed=n, pbc=n % 2 == 0) for n in (9, 4, 7)]
     batch = batch_of(*frames)
     batch.charge = torch.tensor([1.0, 0.0, -2.0], dtype=torch.float64)
-    return batch
+    return batch.to(device)
 
 
 @pytest.mark.parametrize("n_latent", [1, 3])
 @pytest.mark.parametrize("total_charge", [True, False])
-def test_latents_add_up_to_the_total_charge(n_latent, total_charge):
-    batch = charged_batch()
-    model = small_model(n_latent=n_latent, neutral=True, total_charge=total_charge)
-    sums = torch.zeros(3, n_latent).index_add(0, batch.batch, model(batch)["latent"])
+def test_latents_add_up_to_the_total_charge(n_latent, total_charge, device):
+    batch = charged_batch(device)
+    model = small_model(n_latent=n_latent, neutral=True, total_charge=total_charge).to(device)
+    sums = torch.zeros(3, n_latent, device=device).index_add(0, batch.batch, model(batch)["latent"])
     torch.testing.assert_close(sums[:, 0], batch.charge, atol=1e-12, rtol=0)
-    torch.testing.assert_close(sums[:, 1:], torch.zeros(3, n_latent - 1), atol=1e-12, rtol=0)
-    free = small_model(n_latent=n_latent, total_charge=total_charge)(batch)["latent"]
-    differences = (free - model(batch)["latent"]).detach().numpy()
+    torch.testing.assert_close(sums[:, 1:], torch.zeros_like(sums[:, 1:]), atol=1e-12, rtol=0)
+    free = small_model(n_latent=n_latent, total_charge=total_charge).to(device)(batch)["latent"]
+    differences = (free - model(batch)["latent"]).detach()
     for structure in range(3):
-        np.testing.assert_allclose(np.ptp(differences[batch.batch == structure], axis=0), 0.0, atol=1e-12)
+        own = differences[batch.batch == structure].cpu().numpy()
+        np.testing.assert_allclose(np.ptp(own, axis=0), 0.0, atol=1e-12)
 
 
 @pytest.mark.parametrize("pbc", [True, False])
-def test_forces_and_stress_are_derivatives_with_neutral_latents(pbc):
-    model = small_model(neutral=True, n_latent=2).eval()
+def test_forces_and_stress_are_derivatives_with_neutral_latents(pbc, device):
+    model = small_model(neutral=True, n_latent=2).to(device).eval()
     atoms = random_atoms(pbc=pbc)
 
     def energy(changed: Atoms) -> float:
-        return model(batch_of(changed))["energy"].item()
+        return model(batch_of(changed).to(device))["energy"].item()
 
-    out = model(batch_of(atoms))
+    out = model(batch_of(atoms).to(device))
     for atom, axis in ((0, 0), (5, 2)):
         ends = []
         for step in (1e-4, -1e-4):
@@ -48,27 +49,27 @@ def test_forces_and_stress_are_derivatives_with_neutral_latents(pbc):
         assert out["forces"][atom, axis].item() == pytest.approx(-(ends[0] - ends[1]) / 2e-4, abs=1e-7)
 
 
-def test_distant_fragments_are_as_good_as_each_alone():
+def test_distant_fragments_are_as_good_as_each_alone(device):
     """Fragments whose own latents are neutral keep them beside one another; what each lacks is shared by both."""
-    model = small_model(neutral=True, n_latent=1, latent_bias=False, species=("Na", "Cl"))
+    model = small_model(neutral=True, n_latent=1, latent_bias=False, species=("Na", "Cl")).to(device)
     one = Atoms("NaCl", positions=[[0, 0, 0], [2.4, 0, 0]])
     same, far = one.copy(), one.copy()
     far.positions += [0, 0, 1e4]
-    alone = model(batch_of(one))
-    pair = model(batch_of(same + far))
+    alone = model(batch_of(one).to(device))
+    pair = model(batch_of(same + far).to(device))
     assert pair["energy"].item() == pytest.approx(2 * alone["energy"].item(), abs=1e-6)
     torch.testing.assert_close(pair["latent"], alone["latent"].repeat(2, 1), atol=1e-12, rtol=0)
     other = Atoms("NaCl", positions=[[0, 0, 0], [3.1, 0, 0]])
     other.positions += [0, 0, 1e4]
-    mixed = model(batch_of(one + other))["latent"]
-    free = small_model(n_latent=1, latent_bias=False)
-    excess = [free(batch_of(fragment))["latent"].sum().item() for fragment in (one, other)]
+    mixed = model(batch_of(one + other).to(device))["latent"]
+    free = small_model(n_latent=1, latent_bias=False).to(device)
+    excess = [free(batch_of(fragment).to(device))["latent"].sum().item() for fragment in (one, other)]
     assert mixed[:2].sum().item() == pytest.approx((excess[0] - excess[1]) / 2, abs=1e-9)
 
 
-def test_latents_start_small():
-    batch = charged_batch()
-    usual, small = small_model(), small_model(latent_scale=0.03)
+def test_latents_start_small(device):
+    batch = charged_batch(device)
+    usual, small = small_model().to(device), small_model(latent_scale=0.03).to(device)
     torch.testing.assert_close(small(batch)["latent"], 0.03 * usual(batch)["latent"])
     torch.testing.assert_close(small(batch)["energy_long_range"], 0.03**2 * usual(batch)["energy_long_range"])
     torch.testing.assert_close(small(batch)["energy_short_range"], usual(batch)["energy_short_range"])

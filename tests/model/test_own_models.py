@@ -32,14 +32,14 @@ def save(model, path):
 
 @pytest.mark.parametrize("kind", SHORT_RANGE)
 @pytest.mark.parametrize("long_range", [None, Yukawa])
-def test_forces_and_stress_are_the_derivatives_of_the_energy(double, kind, long_range):
-    model = model_of(kind, long_range and long_range(3.0), standardize=True, n_latent=2).eval()
+def test_forces_and_stress_are_the_derivatives_of_the_energy(double, kind, long_range, device):
+    model = model_of(kind, long_range and long_range(3.0), standardize=True, n_latent=2).to(device).eval()
     atoms = random_atoms(8, cell=12 * np.eye(3))
-    model.set_standardization(graph_of(atoms))
-    out, h = model(graph_of(atoms)), 1e-5
+    model.set_standardization(graph_of(atoms).to(device))
+    out, h = model(graph_of(atoms).to(device)), 1e-5
 
     def energy(changed):
-        return model(graph_of(changed), forces=False, stress=False)["energy"].item()
+        return model(graph_of(changed).to(device), forces=False, stress=False)["energy"].item()
 
     for i, axis in [(0, 0), (3, 2)]:
         moved = [atoms.copy(), atoms.copy()]
@@ -54,8 +54,8 @@ def test_forces_and_stress_are_the_derivatives_of_the_energy(double, kind, long_
     assert out["stress"][0, 0, 0].item() == pytest.approx(slope, abs=1e-9)
 
 
-def test_a_model_with_energies_has_no_energy_network_of_ours(double):
-    model = model_of("Repulsive", reference_energies={"Na": -1.5, "Cl": -2.5}).eval()
+def test_a_model_with_energies_has_no_energy_network_of_ours(double, device):
+    model = model_of("Repulsive", reference_energies={"Na": -1.5, "Cl": -2.5}).to(device).eval()
     assert model.energy_head is None
     assert [name for name, _ in model.named_parameters()] == ["short_range.scale"]
     atoms = random_atoms(9, pbc=False)
@@ -63,23 +63,24 @@ def test_a_model_with_energies_has_no_energy_network_of_ours(double):
     r = atoms.get_all_distances()[np.triu_indices(9, 1)]
     r = r[r < CUTOFF]
     expected += (2.0 * np.exp(-r) * (0.5 * np.cos(np.pi * r / CUTOFF) + 0.5)).sum()
-    out = model(graph_of(atoms), energies=True)
+    out = model(graph_of(atoms).to(device), energies=True)
     assert out["energy"].item() == pytest.approx(expected, abs=1e-10)
     assert out["energies"].sum().item() == pytest.approx(expected, abs=1e-10)
 
 
-def test_atoms_of_one_structure_do_not_see_those_of_another():
-    model = model_of("Repulsive", Yukawa(), n_latent=1).eval()
+def test_atoms_of_one_structure_do_not_see_those_of_another(device):
+    model = model_of("Repulsive", Yukawa(), n_latent=1).to(device).eval()
     structures = [random_atoms(5, seed=1), random_atoms(9, seed=2)]
-    together = model(batch_of(*structures))["energy"]
-    alone = torch.cat([model(graph_of(a))["energy"] for a in structures])
+    together = model(batch_of(*structures).to(device))["energy"]
+    alone = torch.cat([model(graph_of(a).to(device))["energy"] for a in structures])
     torch.testing.assert_close(together, alone)
 
 
-def test_large_energies_of_a_model_are_summed_in_double_precision():
+def test_large_energies_of_a_model_are_summed_in_double_precision(device):
     """1e4 eV per atom: single precision would round a sum of 1000 atoms to half an eV."""
-    model = SOGNet(Repulsive(SPECIES, CUTOFF, strength=0.0, offset=-10_000.0)).eval()
-    energy = model(graph_of(random_atoms(999, cell=60 * np.eye(3))), forces=False, stress=False)["energy"]
+    model = SOGNet(Repulsive(SPECIES, CUTOFF, strength=0.0, offset=-10_000.0)).to(device).eval()
+    graph = graph_of(random_atoms(999, cell=60 * np.eye(3))).to(device)
+    energy = model(graph, forces=False, stress=False)["energy"]
     assert energy.item() == pytest.approx(-9_990_000.0, abs=1e-6)
 
 

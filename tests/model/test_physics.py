@@ -10,9 +10,15 @@ from structures import TRICLINIC, batch_of, graph_of, random_atoms, small_model
 pytestmark = pytest.mark.usefixtures("double")
 
 
-def evaluate(atoms: Atoms, **settings) -> dict[str, np.ndarray]:
-    model = small_model(**settings).eval()
-    return {k: v.detach().numpy() for k, v in model(graph_of(atoms)).items()}
+@pytest.fixture
+def evaluate(device):
+    """What a small model gives for a structure."""
+
+    def outputs(atoms: Atoms, **settings) -> dict[str, np.ndarray]:
+        model = small_model(**settings).to(device).eval()
+        return {k: v.detach().cpu().numpy() for k, v in model(graph_of(atoms).to(device)).items()}
+
+    return outputs
 
 
 @pytest.fixture(params=["periodic", "cluster"])
@@ -20,7 +26,7 @@ def atoms(request):
     return random_atoms(pbc=request.param == "periodic")
 
 
-def test_energy_does_not_change_under_rotation_and_inversion(atoms):
+def test_energy_does_not_change_under_rotation_and_inversion(atoms, evaluate):
     reference = evaluate(atoms)
     for matrix in (Rotation.from_rotvec([0.3, -0.9, 0.5]).as_matrix(), -np.eye(3)):
         turned = atoms.copy()
@@ -33,7 +39,7 @@ def test_energy_does_not_change_under_rotation_and_inversion(atoms):
         np.testing.assert_allclose(out["latent"], reference["latent"], atol=1e-9)
 
 
-def test_energy_does_not_change_under_translation_and_wrapping(atoms):
+def test_energy_does_not_change_under_translation_and_wrapping(atoms, evaluate):
     reference = evaluate(atoms)
     moved = atoms.copy()
     moved.positions += [0.3, -1.7, 20.1]
@@ -44,7 +50,7 @@ def test_energy_does_not_change_under_translation_and_wrapping(atoms):
     np.testing.assert_allclose(out["forces"], reference["forces"], atol=1e-9)
 
 
-def test_atoms_of_one_species_are_interchangeable(atoms):
+def test_atoms_of_one_species_are_interchangeable(atoms, evaluate):
     reference = evaluate(atoms)
     order = np.random.default_rng(3).permutation(len(atoms))
     out = evaluate(atoms[order])
@@ -52,7 +58,7 @@ def test_atoms_of_one_species_are_interchangeable(atoms):
     np.testing.assert_allclose(out["forces"], reference["forces"][order], atol=1e-9)
 
 
-def test_energy_is_extensive():
+def test_energy_is_extensive(evaluate):
     atoms = random_atoms()
     once, twice = evaluate(atoms), evaluate(atoms.repeat((2, 1, 1)))
     assert twice["energy"] == pytest.approx(2 * once["energy"], abs=1e-9)
@@ -60,11 +66,11 @@ def test_energy_is_extensive():
     np.testing.assert_allclose(twice["stress"], once["stress"], atol=1e-9)
 
 
-def test_forces_add_up_to_zero(atoms):
+def test_forces_add_up_to_zero(atoms, evaluate):
     np.testing.assert_allclose(evaluate(atoms)["forces"].sum(0), 0.0, atol=1e-10)
 
 
-def test_forces_are_the_derivative_of_the_energy(atoms):
+def test_forces_are_the_derivative_of_the_energy(atoms, evaluate):
     reference = evaluate(atoms)["forces"]
     step = 1e-4
     for atom, axis in ((0, 0), (5, 1), (11, 2)):
@@ -78,7 +84,7 @@ def test_forces_are_the_derivative_of_the_energy(atoms):
 
 
 @pytest.mark.parametrize("method", ["separable", "mesh", "nufft", "direct"])
-def test_stress_is_the_derivative_with_strain(method):
+def test_stress_is_the_derivative_with_strain(method, evaluate):
     atoms = random_atoms()
     reference = evaluate(atoms, method=method)["stress"][0]
     step = 1e-4
@@ -95,7 +101,7 @@ def test_stress_is_the_derivative_with_strain(method):
         assert slope / atoms.get_volume() == pytest.approx(reference[a, b], abs=1e-8)
 
 
-def test_energy_and_forces_are_smooth_where_an_atom_crosses_the_cutoff():
+def test_energy_and_forces_are_smooth_where_an_atom_crosses_the_cutoff(evaluate):
     def pair(distance: float) -> Atoms:
         return Atoms("NaClNa", positions=[[0, 0, 0], [distance, 0, 0], [0, 2.0, 0]])
 
@@ -107,33 +113,33 @@ def test_energy_and_forces_are_smooth_where_an_atom_crosses_the_cutoff():
         np.testing.assert_allclose(steps[0], steps[2], atol=1e-2)
 
 
-def test_structures_of_a_batch_do_not_see_each_other():
+def test_structures_of_a_batch_do_not_see_each_other(device):
     members = [
         random_atoms(seed=1),
         random_atoms(5, seed=2, pbc=False),
         random_atoms(20, seed=3, cell=1.4 * TRICLINIC),
         Atoms("Na", positions=[[0.0, 0.0, 0.0]]),
     ]
-    model = small_model().eval()
-    together = model(batch_of(*members))
-    alone = [model(graph_of(a)) for a in members]
+    model = small_model().to(device).eval()
+    together = model(batch_of(*members).to(device))
+    alone = [model(graph_of(a).to(device)) for a in members]
     for key in ("energy", "energy_short_range", "energy_long_range", "forces", "stress", "latent"):
         torch.testing.assert_close(together[key], torch.cat([out[key] for out in alone]), atol=1e-10, rtol=0)
 
 
-def test_isolated_atom_has_an_energy_and_no_forces():
+def test_isolated_atom_has_an_energy_and_no_forces(evaluate):
     out = evaluate(Atoms("Cl", positions=[[1.0, 2.0, 3.0]]))
     assert np.isfinite(out["energy"]).all()
     np.testing.assert_allclose(out["forces"], 0.0, atol=1e-12)
 
 
-def test_cell_smaller_than_the_cutoff_is_handled_by_images():
+def test_cell_smaller_than_the_cutoff_is_handled_by_images(evaluate):
     small = Atoms("NaCl", positions=[[0, 0, 0], [1.5, 1.4, 1.3]], cell=[2.9, 3.0, 3.1], pbc=True)
     once, many = evaluate(small), evaluate(small.repeat((3, 3, 3)))
     assert many["energy"] == pytest.approx(27 * once["energy"], abs=1e-8)
 
 
-def test_cluster_and_the_same_cluster_in_a_huge_cell_agree():
+def test_cluster_and_the_same_cluster_in_a_huge_cell_agree(evaluate):
     cluster = random_atoms(pbc=False)
     neutral = {"n_latent": 1, "charges": {"Na": 1.0, "Cl": -1.0}}
     boxed = cluster.copy()
@@ -143,28 +149,28 @@ def test_cluster_and_the_same_cluster_in_a_huge_cell_agree():
     assert box["energy"] == pytest.approx(free["energy"], abs=1e-3)  # dipoles interact with their images
 
 
-def test_short_range_control_has_no_long_range_energy():
-    model = small_model()
+def test_short_range_control_has_no_long_range_energy(device):
+    model = small_model().to(device)
     model.long_range = None
     model.latent_head = None
-    out = model(graph_of(random_atoms()))
+    out = model(graph_of(random_atoms()).to(device))
     assert out["energy_long_range"].abs().max() == 0
     assert out["latent"].shape == (12, 0)
 
 
-def test_composition_energies_keep_double_precision():
-    model = small_model(reference_energies={"Na": -1.0e5 - 1e-4, "Cl": -3.0e5}).float()
-    out = model(graph_of(random_atoms()), forces=False, stress=False)
+def test_composition_energies_keep_double_precision(device):
+    model = small_model(reference_energies={"Na": -1.0e5 - 1e-4, "Cl": -3.0e5}).float().to(device)
+    out = model(graph_of(random_atoms()).to(device), forces=False, stress=False)
     expected = 6 * (-1.0e5 - 1e-4) + 6 * -3.0e5 + (out["energy_short_range"] + out["energy_long_range"]).item()
     assert out["energy"].item() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["separable", "mesh", "nufft", "direct"])
-def test_gradients_of_a_force_loss_against_finite_differences(method):
+def test_gradients_of_a_force_loss_against_finite_differences(method, device):
     """Second derivatives through forces and stress, with respect to every kind of parameter, in a mixed batch."""
-    model = small_model(method=method).train()
-    graph = batch_of(random_atoms(seed=4), random_atoms(6, pbc=False, seed=5), random_atoms(9, seed=6))
+    model = small_model(method=method).to(device).train()
+    graph = batch_of(random_atoms(seed=4), random_atoms(6, pbc=False, seed=5), random_atoms(9, seed=6)).to(device)
 
     def loss() -> torch.Tensor:
         out = model(graph)
@@ -197,9 +203,9 @@ def test_gradients_of_a_force_loss_against_finite_differences(method):
 
 
 @pytest.mark.parametrize(("scale", "expected"), [(1.0, 1.0), (0.04, 0.04), (None, None)])
-def test_standardized_features_have_the_promised_deviation(scale, expected):
-    model = small_model(standardize=True, feature_scale=scale)
-    graph = batch_of(*(random_atoms(seed=n) for n in range(3)))
+def test_standardized_features_have_the_promised_deviation(scale, expected, device):
+    model = small_model(standardize=True, feature_scale=scale).to(device)
+    graph = batch_of(*(random_atoms(seed=n) for n in range(3))).to(device)
     model.set_standardization(graph)
     features = (model.short_range(graph) - model.feature_mean) / model.feature_std
     largest = features.std(0, correction=0).max().item()  # the others are held down by a floor
@@ -208,11 +214,12 @@ def test_standardized_features_have_the_promised_deviation(scale, expected):
 
 @pytest.mark.parametrize("standardize", [False, True])
 @pytest.mark.parametrize("settings", [{"n_latent": 2}, {"n_latent": 1, "total_charge": True, "energy_scale": 4.0}])
-def test_latents_start_from_charges_of_the_elements(standardize, settings):
+def test_latents_start_from_charges_of_the_elements(standardize, settings, device):
     charges = {"Na": 0.3, "Cl": -0.1}
-    model = small_model(standardize=standardize, latent_bias=not standardize, **settings)
+    model = small_model(standardize=standardize, latent_bias=not standardize, **settings).to(device)
     graph = batch_of(*(random_atoms(seed=n) for n in range(8)))
     graph.charge = torch.zeros(len(graph.cell))
+    graph = graph.to(device)
     if standardize:
         model.set_standardization(graph)
     before = {name: p.clone() for name, p in model.named_parameters()}

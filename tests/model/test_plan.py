@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+from devices import no_waiting
 from structures import batch_of, deep_potential, random_atoms
 
 from sognet import SOGNet
@@ -15,9 +16,10 @@ from sognet.short_range import CACE
 pytestmark = pytest.mark.usefixtures("double")
 
 
-def batch():
+@pytest.fixture
+def graph(device):
     """Two cells and a cluster."""
-    return batch_of(random_atoms(8), random_atoms(12, seed=1), random_atoms(5, seed=2, pbc=False))
+    return batch_of(random_atoms(8), random_atoms(12, seed=1), random_atoms(5, seed=2, pbc=False)).to(device)
 
 
 def model_of(short_range, method):
@@ -39,22 +41,26 @@ def compare(found, wanted, tolerance=1e-10):
 @pytest.mark.parametrize("fixed_cells", [False, True])
 @pytest.mark.parametrize("stress", [False, True])
 @pytest.mark.parametrize("short_range", ["cace", "deep_potential"])
-def test_a_plan_changes_nothing(short_range, stress, fixed_cells):
-    model, graph = model_of(short_range, "auto").eval(), batch()
+def test_a_plan_changes_nothing(short_range, stress, fixed_cells, graph, device):
+    model = model_of(short_range, "auto").to(device).eval()
     wanted = model(graph, stress=stress)
-    compare(model(graph, stress=stress, plan=model.plan(graph, fixed_cells)), wanted)
+    plan = model.plan(graph, fixed_cells)
+    with no_waiting(device):
+        found = model(graph, stress=stress, plan=plan)
+    compare(found, wanted)
     moved = copy.copy(graph)
     moved.pos = graph.pos + 0.01
-    compare(model(moved, stress=stress, plan=model.plan(graph, fixed_cells)), model(moved, stress=stress))
+    compare(model(moved, stress=stress, plan=plan), model(moved, stress=stress))
 
 
-def test_a_batch_may_bring_its_plan():
+def test_a_batch_may_bring_its_plan(graph, device):
     """As worker processes make it: pickled, from what the model is before it moves, and moved with the batch."""
-    model, graph = model_of("cace", "auto").eval(), batch()
+    model = model_of("cace", "auto").to(device).eval()
     wanted = model(graph)
-    planner = pickle.loads(pickle.dumps(Planner(model, torch.device("cpu"))))
+    planner = pickle.loads(pickle.dumps(Planner(model, torch.device(device))))
+    graph = graph.cpu()
     graph.plan = planner(graph)
-    found = model(graph.to("cpu"))
+    found = model(graph.to(device))
     compare(found, wanted)
     on_other_device = graph.to("meta").plan
     assert on_other_device.short_range.slots.device.type == "meta"
@@ -71,6 +77,7 @@ def outputs_and_gradients(function, model, graph, plan):
 
 
 @pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex")
+@pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores")  # which is said of double precision as well
 @pytest.mark.parametrize(
     ("short_range", "method", "backend"),
     [
@@ -81,8 +88,8 @@ def outputs_and_gradients(function, model, graph, plan):
         pytest.param("cace", "separable", "inductor", marks=pytest.mark.slow),
     ],
 )
-def test_energy_forces_and_stress_compile_in_one_graph_and_train(short_range, method, backend):
-    model, graph = model_of(short_range, method).train(), batch()
+def test_energy_forces_and_stress_compile_in_one_graph_and_train(short_range, method, backend, graph, device):
+    model = model_of(short_range, method).to(device).train()
     plan = model.plan(graph)
 
     def evaluated(graph, plan):

@@ -12,10 +12,10 @@ from sognet.errors import InputError
 
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("n_models", [1, 2])
-def test_predictions_are_those_of_the_calculator(n_models):
+def test_predictions_are_those_of_the_calculator(n_models, device):
     frames = [random_atoms(n, seed=n, pbc=n % 2 == 0) for n in (9, 4, 12, 6, 5)]
     models = [small_model(seed=s, n_latent=1) for s in range(n_models)]
-    found = sognet.predict(frames, models, batch_size=2, energies=True)
+    found = sognet.predict(frames, models, batch_size=2, device=device, energies=True)
     assert len(found) == len(frames)
     calculator = SOGNetCalculator(models)
     for i, (atoms, given) in enumerate(zip(found.to_atoms(), frames, strict=True)):
@@ -33,10 +33,10 @@ def test_predictions_are_those_of_the_calculator(n_models):
 
 
 @pytest.mark.usefixtures("double")
-def test_descriptors_are_those_of_each_structure():
+def test_descriptors_are_those_of_each_structure(device):
     frames = [random_atoms(n, seed=n) for n in (9, 4, 5)]
     model = small_model()
-    for atoms, features in zip(frames, sognet.descriptors(frames, model, batch_size=2), strict=True):
+    for atoms, features in zip(frames, sognet.descriptors(frames, model, 2, device), strict=True):
         np.testing.assert_allclose(features, model.short_range(graph_of(atoms)).detach().numpy(), atol=1e-12)
     (one,) = sognet.descriptors(frames[0], model)
     assert one.shape == (9, model.short_range.n_features)

@@ -20,10 +20,10 @@ from sognet.errors import InputError
 
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("pbc", [True, False])
-def test_results_are_those_of_the_model(pbc):
+def test_results_are_those_of_the_model(pbc, device):
     model = small_model().eval()
     atoms = random_atoms(pbc=pbc)
-    atoms.calc = SOGNetCalculator(model)
+    atoms.calc = SOGNetCalculator(model, device)
     out = model(graph_of(atoms))
     assert atoms.get_potential_energy() == pytest.approx(out["energy"].item(), abs=1e-12)
     np.testing.assert_allclose(atoms.get_forces(), out["forces"].detach().numpy(), atol=1e-12)
@@ -40,15 +40,15 @@ def test_unknown_element_is_refused():
 
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("pbc", [True, False])
-def test_committee_gives_the_mean_and_the_uncertainty_of_its_members(pbc, tmp_path):
+def test_committee_gives_the_mean_and_the_uncertainty_of_its_members(pbc, tmp_path, device):
     atoms = random_atoms(pbc=pbc)
     members = [small_model(seed=1), small_model(seed=2, cutoff=5.0), saved_model(tmp_path / "a.ckpt", seed=3)]
     alone = []
     for member in members:
-        atoms.calc = SOGNetCalculator(member)
+        atoms.calc = SOGNetCalculator(member, device)
         alone.append((atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress() if pbc else None))
     energies, forces, stresses = zip(*alone, strict=True)
-    atoms.calc = SOGNetCalculator(members)
+    atoms.calc = SOGNetCalculator(members, device)
     assert atoms.get_potential_energy() == pytest.approx(np.mean(energies), abs=1e-12)
     np.testing.assert_allclose(atoms.get_forces(), np.mean(forces, axis=0), atol=1e-12)
     assert atoms.calc.other_results["energy_uncertainty"] == pytest.approx(np.std(energies, ddof=1))
@@ -69,9 +69,9 @@ def test_a_single_model_has_no_uncertainty():
 
 
 @pytest.mark.parametrize("pbc", [True, False])
-def test_results_are_those_that_ase_knows(pbc):
+def test_results_are_those_that_ase_knows(pbc, device):
     atoms = random_atoms(pbc=pbc)
-    atoms.calc = SOGNetCalculator(small_model(n_latent=1))
+    atoms.calc = SOGNetCalculator(small_model(n_latent=1), device)
     energies = atoms.get_potential_energies()
     assert energies.sum() == pytest.approx(atoms.get_potential_energy(), rel=1e-5)
     assert set(atoms.calc.results) <= set(all_properties)
@@ -91,10 +91,10 @@ def test_results_are_those_that_ase_knows(pbc):
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("settings", [{}, {"charges": {"Na": 1.0, "Cl": -1.0}, "n_latent": 1}])
 @pytest.mark.parametrize("pbc", [True, False])
-def test_atomic_energies_add_up_and_belong_to_their_atoms(pbc, settings):
+def test_atomic_energies_add_up_and_belong_to_their_atoms(pbc, settings, device):
     """Two structures far apart: the energies of the atoms of each are those that it has alone."""
     model = small_model(reference_energies={"Na": -10.0, "Cl": -20.0}, **settings)
-    calculator = SOGNetCalculator(model)
+    calculator = SOGNetCalculator(model, device)
     atoms = random_atoms(8, pbc=pbc)
     energies = calculator.get_property("energies", atoms)
     assert energies.sum() == pytest.approx(calculator.get_property("energy", atoms), abs=1e-10)
@@ -142,15 +142,15 @@ def test_precision_by_name_and_folders_of_runs(tmp_path):
 
 @pytest.mark.parametrize("pbc", [True, False])
 @pytest.mark.parametrize("method", ["direct", "separable", "mesh", "nufft"])
-def test_single_precision_where_the_default_is_double(pbc, method):
+def test_single_precision_where_the_default_is_double(pbc, method, device):
     """Other packages set the default for the whole process."""
     atoms = random_atoms(pbc=pbc)
     model = small_model(method=method)
-    wanted = SOGNetCalculator(model)
+    wanted = SOGNetCalculator(model, device)
     wanted.calculate(atoms)
     torch.set_default_dtype(torch.float64)
     try:
-        found = SOGNetCalculator(model)
+        found = SOGNetCalculator(model, device)
         found.calculate(atoms)
     finally:
         torch.set_default_dtype(torch.float32)
@@ -158,17 +158,18 @@ def test_single_precision_where_the_default_is_double(pbc, method):
 
 
 @pytest.mark.parametrize("method", ["direct", "separable", "mesh", "nufft"])
-def test_inference_mode(method, tmp_path):
+def test_inference_mode(method, tmp_path, device):
     atoms = random_atoms()
     path = saved_model(tmp_path / "a.ckpt", method=method)
-    wanted = SOGNetCalculator(path)
+    wanted = SOGNetCalculator(path, device)
     wanted.calculate(atoms)
     with torch.inference_mode():
-        found = SOGNetCalculator(path)
+        found = SOGNetCalculator(path, device)
         found.calculate(atoms)
-        given = load_model(path)(graph_of(atoms))
-    np.testing.assert_allclose(found.results["forces"], wanted.results["forces"])
-    np.testing.assert_allclose(given["forces"].numpy(), wanted.results["forces"], rtol=1e-6)
+        given = load_model(path, device)(graph_of(atoms).to(device))
+    atol = 0 if device == "cpu" else 1e-6  # sums on a GPU have no fixed order
+    np.testing.assert_allclose(found.results["forces"], wanted.results["forces"], atol=atol)
+    np.testing.assert_allclose(given["forces"].cpu().numpy(), wanted.results["forces"], rtol=1e-6, atol=atol)
 
 
 @pytest.mark.parametrize("pbc", [True, False])
@@ -184,9 +185,9 @@ def test_atoms_in_one_place_are_named(pbc):
 
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("cell", [None, [20.0, 20.0, 20.0]])
-def test_atoms_without_neighbours(cell):
+def test_atoms_without_neighbours(cell, device):
     """One atom, and two beyond each other's reach, alone or among their images."""
-    calculator = SOGNetCalculator(small_model(reference_energies={"Na": -10.0, "Cl": -20.0}))
+    calculator = SOGNetCalculator(small_model(reference_energies={"Na": -10.0, "Cl": -20.0}), device)
     one = Atoms("Na", cell=cell, pbc=cell is not None)
     energy = calculator.get_potential_energy(one)
     np.testing.assert_allclose(calculator.get_forces(one), 0.0)
@@ -196,9 +197,9 @@ def test_atoms_without_neighbours(cell):
 
 
 @pytest.mark.usefixtures("double")
-def test_stress_is_that_of_finite_strains():
+def test_stress_is_that_of_finite_strains(device):
     atoms = random_atoms()
-    atoms.calc = SOGNetCalculator(small_model())
+    atoms.calc = SOGNetCalculator(small_model(), device)
     np.testing.assert_allclose(atoms.get_stress(), calculate_numerical_stress(atoms, eps=1e-5), atol=1e-8)
 
 
@@ -228,12 +229,12 @@ def test_copies_and_pickles():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("double")
-def test_dynamics_conserve_the_energy():
+def test_dynamics_conserve_the_energy(device):
     """Halving the time step divides the fluctuation of the energy by four, as of second-order Verlet."""
     fluctuation = []
     for step in (2.0, 1.0):
         atoms = random_atoms()
-        atoms.calc = SOGNetCalculator(small_model())
+        atoms.calc = SOGNetCalculator(small_model(), device)
         atoms.set_velocities(0.01 * np.random.default_rng(0).normal(size=(12, 3)))
         dynamics = VelocityVerlet(atoms, step * units.fs)
         energies = []

@@ -77,7 +77,7 @@ def test_it_is_read_and_survives_streaming(structures, tmp_path):
 
 @pytest.mark.parametrize("settings", [{}, {"dimensionless": True, "huber_delta": 1.0}])
 @pytest.mark.parametrize("streamed", [False, True])
-def test_it_trains(structures, tmp_path, streamed, settings):
+def test_it_trains(structures, tmp_path, streamed, settings, device):
     splits = Splits("mine", structures, structures)
     if streamed:
         prepare(splits, tmp_path / "prepared")
@@ -97,8 +97,9 @@ def test_it_trains(structures, tmp_path, streamed, settings):
             found.append({k: v.item() for k, v in trainer.callback_metrics.items()})
 
     trainer = lightning.Trainer(
-        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, num_sanity_val_steps=0,
-        enable_model_summary=False, use_distributed_sampler=False, max_epochs=30, log_every_n_steps=1,
+        accelerator=device, devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        num_sanity_val_steps=0, enable_model_summary=False, use_distributed_sampler=False, max_epochs=30,
+        log_every_n_steps=1,
         callbacks=[TrainingErrors(), Collect()],
     )  # fmt: skip
     module = PotentialModule(charged_model(), loss, lambda p: Adam(p, lr=0.03))

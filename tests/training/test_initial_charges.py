@@ -18,12 +18,12 @@ from sognet.training.initial_values import initialize
 COULOMB = 14.3996454784255  # eV Å
 
 
-def model_of(species, n_latent=1) -> SOGNet:
+def model_of(species, device="cpu", n_latent=1) -> SOGNet:
     torch.manual_seed(0)
     kernel = SumOfGaussians.power_law(1.0, 4.0, n_gaussians=12)
     layer = FourierConvolution(kernel, remove_self_interaction=True)
     settings = {"latent_bias": False, "latent_scale": 0.03, "neutral": True, "standardize": True}
-    return SOGNet(deep_potential(4.0, species), layer, n_latent=n_latent, **settings)
+    return SOGNet(deep_potential(4.0, species), layer, n_latent=n_latent, **settings).to(device)
 
 
 def clusters(charges: dict[str, float], n: int = 30) -> list[Structure]:
@@ -45,14 +45,14 @@ def clusters(charges: dict[str, float], n: int = 30) -> list[Structure]:
     return made
 
 
-def test_charges_of_ions_are_found():
-    fit = charges_from_forces(model_of(["Cl", "Mg", "Na"]), clusters({"Mg": 2.0, "Na": 1.0, "Cl": -1.0}))
+def test_charges_of_ions_are_found(device):
+    fit = charges_from_forces(model_of(["Cl", "Mg", "Na"], device), clusters({"Mg": 2.0, "Na": 1.0, "Cl": -1.0}))
     assert fit.explained > 0.99
     np.testing.assert_allclose(fit.charges[:, 0], [-1.0, 2.0, 1.0], atol=0.05)
 
 
-def test_latents_start_at_the_charges_of_ions():
-    model, structures = model_of(["Cl", "Na"]), clusters({"Na": 1.0, "Cl": -1.0})
+def test_latents_start_at_the_charges_of_ions(device):
+    model, structures = model_of(["Cl", "Na"], device), clusters({"Na": 1.0, "Cl": -1.0})
     initialize(model, structures, "auto")
     found = predict([s.to_atoms() for s in structures[:4]], model)
     latent = np.concatenate([other["latent"][:, 0] for other in found.other_results])
@@ -61,7 +61,7 @@ def test_latents_start_at_the_charges_of_ions():
 
 
 @pytest.mark.parametrize("n_latent", [1, 2])
-def test_a_metal_has_no_charges(n_latent):
+def test_a_metal_has_no_charges(n_latent, device):
     rng = np.random.default_rng(0)
     frames = []
     for number in range(12):
@@ -72,7 +72,7 @@ def test_a_metal_has_no_charges(n_latent):
         labelled = atoms.copy()
         labelled.info["energy"], labelled.arrays["forces"] = atoms.get_potential_energy(), atoms.get_forces()
         frames.append(Structure.from_atoms(labelled, Keys(), f"frame {number}"))
-    model = model_of(["Au", "Cu"], n_latent)
+    model = model_of(["Au", "Cu"], device, n_latent)
     assert not charges_from_forces(model, frames).charges.any()
     before = {k: v.clone() for k, v in model.latent_head.state_dict().items()}
     initialize(model, frames, "auto")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from ase.io import read
+from devices import no_waiting
 from structures import labelled_atoms, small_model
 from torch.optim import AdamW
 from torch_geometric.data import Batch
@@ -33,15 +34,17 @@ def graphs():
     return GraphDataset([Structure.from_atoms(a, Keys(), f"{len(a)} atoms") for a in atoms], 4.0)
 
 
-def batch_of(graphs, members):
-    return Batch.from_data_list([graphs[i] for i in members])
+def batch_of(graphs, members, device):
+    return Batch.from_data_list([graphs[i] for i in members]).to(device)
 
 
-def test_loss_of_a_batch_is_the_mean_of_its_structures(graphs):
+def test_loss_of_a_batch_is_the_mean_of_its_structures(graphs, device):
     """So that ranks and accumulated batches of structures of unequal size add up to the whole."""
-    model, loss = small_model(n_latent=1).train(), PotentialLoss(1.0, 100.0, 10.0, 0.1)
-    terms = loss(model(batch := batch_of(graphs, range(4))), batch)
-    alone = [loss(model(b := batch_of(graphs, [i])), b) for i in range(4)]
+    model, loss = small_model(n_latent=1).to(device).train(), PotentialLoss(1.0, 100.0, 10.0, 0.1)
+    out = model(batch := batch_of(graphs, range(4), device))
+    with no_waiting(device):
+        terms = loss(out, batch)
+    alone = [loss(model(b := batch_of(graphs, [i], device)), b) for i in range(4)]
     for name, value in terms.items():
         torch.testing.assert_close(value, torch.stack([t[name] for t in alone]).mean())
 
@@ -71,25 +74,25 @@ def test_a_weight_of_the_kernel_keeps_it_near_its_start(graphs):
     assert changes[1] < 1e-2 * changes[0]
 
 
-def test_metrics_count_every_structure_once(graphs):
-    model = small_model().eval()
-    whole, shared = PotentialErrors(), PotentialErrors()
-    whole.update(model(batch := batch_of(graphs, range(4))), batch)
+def test_metrics_count_every_structure_once(graphs, device):
+    model = small_model().to(device).eval()
+    whole, shared = PotentialErrors().to(device), PotentialErrors().to(device)
+    whole.update(model(batch := batch_of(graphs, range(4), device)), batch)
     planned = PlannedGraphs(graphs)
     for members, weight in (([0, 2], 1.0), ([1, 3], 1.0), ([2], 0.0)):
-        shared.update(model(batch := planned[PlannedBatch(members, weight)]), batch)
+        shared.update(model(batch := planned[PlannedBatch(members, weight)].to(device)), batch)
     assert shared.compute() == pytest.approx(whole.compute())
 
 
-def test_metrics_are_in_milli_electronvolts(graphs):
-    batch = batch_of(graphs, range(2))  # 5 and 12 atoms
-    n_atoms = torch.tensor([5, 12])
+def test_metrics_are_in_milli_electronvolts(graphs, device):
+    batch = batch_of(graphs, range(2), device)  # 5 and 12 atoms
+    n_atoms = torch.tensor([5, 12], device=device)
     out = {
         "energy": batch.energy + 0.003 * n_atoms,
         "forces": batch.forces + 0.02,
         "stress": batch.stress,
     }
-    metric = PotentialErrors()
+    metric = PotentialErrors().to(device)
     metric.update(out, batch)
     errors = metric.compute()
     assert errors["energy_rmse"] == pytest.approx(3.0)
@@ -98,8 +101,8 @@ def test_metrics_are_in_milli_electronvolts(graphs):
     assert errors["stress_rmse"] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_lbfgs_finds_a_minimum_and_its_checkpoint_is_small():
-    x = torch.nn.Parameter(torch.tensor([-1.2, 1.0]))
+def test_lbfgs_finds_a_minimum_and_its_checkpoint_is_small(device):
+    x = torch.nn.Parameter(torch.tensor([-1.2, 1.0], device=device))
     optimizer = LBFGS([x])
 
     def closure():
@@ -110,16 +113,16 @@ def test_lbfgs_finds_a_minimum_and_its_checkpoint_is_small():
 
     for _ in range(6):
         optimizer.step(closure)
-    torch.testing.assert_close(x.detach(), torch.ones(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(x.detach().cpu(), torch.ones(2), atol=1e-5, rtol=0)
     assert optimizer.state_dict()["state"] == {}
 
 
-def test_the_neutrality_of_several_latents_is_that_of_the_first_to_the_charge_and_of_the_others_to_zero(graphs):
-    batch = batch_of(graphs, range(4))
-    batch.charge = torch.tensor([1.0, 0.0, -2.0, 0.0])
-    out = small_model(n_latent=3)(batch)
-    sums = torch.zeros(4, 3).index_add(0, batch.batch, out["latent"])
-    expected = (sums - torch.stack([batch.charge, torch.zeros(4), torch.zeros(4)], 1)).square().sum() / 4
+def test_the_neutrality_of_several_latents_is_that_of_the_first_to_the_charge_and_of_the_others_to_zero(graphs, device):
+    batch = batch_of(graphs, range(4), device)
+    batch.charge = torch.tensor([1.0, 0.0, -2.0, 0.0], device=device)
+    out = small_model(n_latent=3).to(device)(batch)
+    sums = torch.zeros(4, 3, device=device).index_add(0, batch.batch, out["latent"])
+    expected = (sums - torch.nn.functional.pad(batch.charge[:, None], (0, 2))).square().sum() / 4
     terms = PotentialLoss(0.0, 0.0, neutrality=0.5)(out, batch)
     torch.testing.assert_close(terms["neutrality"], 0.5 * expected)
     assert terms["loss"] == terms["neutrality"]

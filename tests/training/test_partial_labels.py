@@ -55,10 +55,10 @@ def by_hand(model, structures):
     return found
 
 
-def test_the_loss_of_a_batch_that_mixes_is_over_what_is_there(structures):
-    model = small_model(n_latent=1).eval()
+def test_the_loss_of_a_batch_that_mixes_is_over_what_is_there(structures, device):
+    model = small_model(n_latent=1).to(device).eval()
     graphs = GraphDataset(structures, 4.0)
-    batch = Batch.from_data_list([graphs[i] for i in range(8)])
+    batch = Batch.from_data_list([graphs[i] for i in range(8)]).to(device)
     terms = PotentialLoss(2.0, 3.0, 5.0)(model(batch), batch)
     weights = {"energy": 2.0, "forces": 3.0, "stress": 5.0}
     for name, differences in by_hand(model, structures).items():
@@ -66,14 +66,14 @@ def test_the_loss_of_a_batch_that_mixes_is_over_what_is_there(structures):
         assert terms[name].item() == pytest.approx(expected), name
 
 
-def test_batches_add_up_to_the_whole_however_labels_are_shared_out(structures):
-    model = small_model(n_latent=1).train()
+def test_batches_add_up_to_the_whole_however_labels_are_shared_out(structures, device):
+    model = small_model(n_latent=1).to(device).train()
     graphs, loss = GraphDataset(structures, 4.0), PotentialLoss(2.0, 3.0, 5.0)
     check_targets(loss, Splits("made", structures))
     assert loss.labelled == {"energy": 7 / 8, "forces": 6 / 8, "stress": 4 / 8}
 
     def gradient(members):
-        batch = Batch.from_data_list([graphs[i] for i in members])
+        batch = Batch.from_data_list([graphs[i] for i in members]).to(device)
         value = loss.at(0)(model(batch), batch)["loss"]
         return torch.cat([g.flatten() for g in torch.autograd.grad(value, list(model.parameters()))])
 
@@ -84,12 +84,12 @@ def test_batches_add_up_to_the_whole_however_labels_are_shared_out(structures):
         torch.testing.assert_close(parts.mean(0), whole)
 
 
-def test_metrics_and_reports_agree_and_count_what_is_there(structures):
-    model = small_model().eval()
+def test_metrics_and_reports_agree_and_count_what_is_there(structures, device):
+    model = small_model().to(device).eval()
     planned = PlannedGraphs(GraphDataset(structures, 4.0))
-    metric = PotentialErrors()
+    metric = PotentialErrors().to(device)
     for members, weight in (([0, 1, 2], 1.0), ([3, 4], 1.0), ([5, 6, 7], 1.0), ([4], 0.0)):
-        metric.update(model(batch := planned[PlannedBatch(members, weight)]), batch)
+        metric.update(model(batch := planned[PlannedBatch(members, weight)].to(device)), batch)
     found, reported = metric.compute(), errors(list(predict(model, structures, stress=True)))
     for target, label in (("energy", "energy"), ("forces", "force"), ("stress", "stress")):
         differences = 1000 * np.concatenate([d.ravel() for d in by_hand(model, structures)[target]])
@@ -99,13 +99,13 @@ def test_metrics_and_reports_agree_and_count_what_is_there(structures):
     assert [reported[f"n_{label}"] for label in ("energy", "force", "stress")] == [7, 6, 4]
 
 
-def fit(structures, val, loss, **settings):
+def fit(structures, val, loss, device):
     module = PotentialModule(small_model(), loss, partial(AdamW, lr=1e-3))
     callbacks = [TrainingErrors(), ErrorsByGroup(), Figures()]
     trainer = lightning.Trainer(
-        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        accelerator=device, devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, use_distributed_sampler=False, max_epochs=2, log_every_n_steps=1,
-        callbacks=callbacks, **settings,
+        callbacks=callbacks,
     )  # fmt: skip
     splits = Splits("made", structures, val)
     check_targets(loss, splits)
@@ -113,27 +113,27 @@ def fit(structures, val, loss, **settings):
     return {name: value.item() for name, value in trainer.callback_metrics.items()}
 
 
-def test_training_uses_all_and_says_how_many_of_each(structures, caplog):
+def test_training_uses_all_and_says_how_many_of_each(structures, device, caplog):
     with caplog.at_level(logging.INFO):
-        metrics = fit(structures, structures[4:], PotentialLoss(1.0, 1.0, 1.0))
+        metrics = fit(structures, structures[4:], PotentialLoss(1.0, 1.0, 1.0), device)
     assert "train: 8 structures: energy of 7, forces of 6, stress of 4" in caplog.text
     assert "train: the stress of 1 structures is not used: not periodic in all directions" in caplog.text
     assert all(np.isfinite(value) for value in metrics.values())
     assert {"val/stress_rmse", "train/stress_rmse", "val/loss"} <= set(metrics)
 
 
-def test_models_start_from_structures_that_lack_values(structures):
+def test_models_start_from_structures_that_lack_values(structures, device):
     """Features, latents and the share of the long range are of all structures, whatever labels they have."""
     for start in ({"Na": 1.0, "Cl": -1.0}, "auto"):
-        model = small_model(n_latent=1, standardize=True)
+        model = small_model(n_latent=1, standardize=True).to(device)
         initialize(model, structures, start)
         assert torch.isfinite(model.feature_mean).all()
         assert np.isfinite(list(force_shares(model.eval(), structures).values())).all()
 
 
-def test_what_a_whole_split_lacks_has_no_error(structures):
+def test_what_a_whole_split_lacks_has_no_error(structures, device):
     val = [structures[0], structures[2]]  # without stress
-    metrics = fit(structures, val, PotentialLoss(1.0, 1.0, 1.0))
+    metrics = fit(structures, val, PotentialLoss(1.0, 1.0, 1.0), device)
     assert "val/stress_rmse" not in metrics
     assert metrics["val/loss"] > 0
     assert all(np.isfinite(value) for value in metrics.values())

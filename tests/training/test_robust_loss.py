@@ -42,11 +42,11 @@ def test_spreads_are_those_that_the_labels_were_drawn_with_outliers_or_not():
     assert label_spreads(made)["forces"] == pytest.approx(0.5, rel=0.5)
 
 
-def test_dimensionless_weights_do_not_depend_on_the_units_of_the_labels():
+def test_dimensionless_weights_do_not_depend_on_the_units_of_the_labels(device):
     """Labels and predictions a thousand times smaller give the same loss."""
     made = structures(6)
-    batch = Batch.from_data_list([build_graph(s, 4.0) for s in made])
-    out = small_model().eval()(batch)
+    batch = Batch.from_data_list([build_graph(s, 4.0) for s in made]).to(device)
+    out = small_model().to(device).eval()(batch)
     values = []
     for factor in (1.0, 1e-3):
         for name in ("energy", "forces", "stress"):
@@ -57,11 +57,12 @@ def test_dimensionless_weights_do_not_depend_on_the_units_of_the_labels():
         values.append(loss(scaled, batch))
     torch.testing.assert_close(values[0], values[1])
     error = (out["forces"] - batch.forces * 1e3) / 0.5
-    per_structure = torch.zeros(6).index_add(0, batch.batch, error.square().mean(1)) / torch.bincount(batch.batch)
+    sums = torch.zeros(6, device=device).index_add(0, batch.batch, error.square().mean(1))
+    per_structure = sums / torch.bincount(batch.batch)
     torch.testing.assert_close(values[0]["forces"], 3.0 * per_structure.mean())
 
 
-def linear_fit(outlier, **settings):
+def linear_fit(device, outlier, **settings):
     """Forces a·x fitted by gradient descent, the true a being 2, with one force 100 times the others' RMS."""
     rng = torch.Generator().manual_seed(0)
     x = torch.randn(60, 3, generator=rng)
@@ -69,10 +70,11 @@ def linear_fit(outlier, **settings):
     rms = forces.square().mean().sqrt()
     if outlier:
         forces[0] = 100 * rms * torch.sign(x[0])
-    batch = Data(forces=forces, batch=torch.arange(60), charge=torch.zeros(60), num_graphs=60)
+    batch = Data(forces=forces, batch=torch.arange(60), charge=torch.zeros(60), num_graphs=60).to(device)
+    x = x.to(device)
     loss = PotentialLoss(0.0, 1.0, **settings)
     loss.scales["forces"] = rms.item()
-    a = torch.zeros((), requires_grad=True)
+    a = torch.zeros((), device=device, requires_grad=True)
     optimizer = SGD([a], 0.2)
     for _ in range(300):
         optimizer.zero_grad()
@@ -81,21 +83,21 @@ def linear_fit(outlier, **settings):
     return a.item()
 
 
-def test_an_outlier_does_not_ruin_a_linear_model():
-    assert linear_fit(outlier=False) == pytest.approx(2.0, abs=0.01)
-    assert linear_fit(outlier=False, huber_delta=1.0) == pytest.approx(2.0, abs=0.01)
-    assert abs(linear_fit(outlier=True) - 2.0) > 1.0
-    assert linear_fit(outlier=True, huber_delta=1.0) == pytest.approx(2.0, abs=0.1)
-    assert linear_fit(outlier=True, huber_delta=0.1) == pytest.approx(2.0, abs=0.02)
+def test_an_outlier_does_not_ruin_a_linear_model(device):
+    assert linear_fit(device, outlier=False) == pytest.approx(2.0, abs=0.01)
+    assert linear_fit(device, outlier=False, huber_delta=1.0) == pytest.approx(2.0, abs=0.01)
+    assert abs(linear_fit(device, outlier=True) - 2.0) > 1.0
+    assert linear_fit(device, outlier=True, huber_delta=1.0) == pytest.approx(2.0, abs=0.1)
+    assert linear_fit(device, outlier=True, huber_delta=0.1) == pytest.approx(2.0, abs=0.02)
 
 
-def test_the_pull_of_one_force_has_a_bound_and_small_errors_are_squared():
-    batch = Data(forces=torch.zeros(1, 3), batch=torch.zeros(1, dtype=torch.long), num_graphs=1)
+def test_the_pull_of_one_force_has_a_bound_and_small_errors_are_squared(device):
+    batch = Data(forces=torch.zeros(1, 3), batch=torch.zeros(1, dtype=torch.long), num_graphs=1).to(device)
     loss, squared = PotentialLoss(0.0, 1.0, huber_delta=2.0), PotentialLoss(0.0, 1.0)
     loss.scales["forces"] = 0.5
     for size in (1e-3, 0.9, 1.1, 1e3, 1e6):  # of the components; they count linearly from 2 × 0.5 on
-        predicted = torch.full((1, 3), size, requires_grad=True)
-        terms = loss(out := {"forces": predicted, "energy_short_range": torch.zeros(1)}, batch)
+        predicted = torch.full((1, 3), size, device=device, requires_grad=True)
+        terms = loss(out := {"forces": predicted, "energy_short_range": predicted.new_zeros(1)}, batch)
         (pull,) = torch.autograd.grad(terms["loss"], predicted)
         assert pull.norm() <= 2 * 2.0 * 0.5 / 3**0.5 + 1e-9
         assert terms["force_mse"].item() == pytest.approx(size**2)

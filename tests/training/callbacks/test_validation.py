@@ -120,9 +120,9 @@ def test_errors_by_group_are_those_of_the_evaluation(run_folder):
 
 
 @pytest.mark.usefixtures("double")
-def test_the_long_range_part_of_forces_is_the_derivative_of_the_long_range_energy():
-    model = small_model().eval()
-    batch = batch_of(random_atoms(6), random_atoms(5, pbc=False, seed=1))
+def test_the_long_range_part_of_forces_is_the_derivative_of_the_long_range_energy(device):
+    model = small_model().to(device).eval()
+    batch = batch_of(random_atoms(6), random_atoms(5, pbc=False, seed=1)).to(device)
     forces = long_range_forces(model, batch)
     for atom in (0, 8):
         for axis in range(3):
@@ -145,13 +145,13 @@ class Recorder(lightning.pytorch.loggers.logger.DummyLogger):
         self.logged.append(metrics)
 
 
-def fit(callbacks, loss=None, optimizer=ADAM, val=6, epochs=1, model=None) -> set[str]:
+def fit(callbacks, loss=None, optimizer=ADAM, val=6, epochs=1, model=None, device="cpu") -> set[str]:
     structures = [Structure.from_atoms(labelled_atoms(5 + i, seed=i), Keys(), "test") for i in range(10)]
     recorder = Recorder()
     trainer = lightning.Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=recorder, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, inference_mode=False, num_sanity_val_steps=0, log_every_n_steps=1,
-        callbacks=callbacks,
+        max_epochs=epochs, accelerator=device, devices=1, logger=recorder, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, inference_mode=False, num_sanity_val_steps=0,
+        log_every_n_steps=1, callbacks=callbacks,
     )  # fmt: skip
     module = PotentialModule(model or small_model(), loss or PotentialLoss(1.0, 1.0), optimizer)
     splits = Splits("test", train=structures[val:], val=structures[:val])
@@ -170,22 +170,22 @@ def test_forces_that_are_not_predicted_are_left_out(callbacks):
     assert not [key for key in keys if "force" in key]
 
 
-def test_a_short_range_model_has_no_long_range_part(callbacks):
+def test_a_short_range_model_has_no_long_range_part(callbacks, device):
     model = small_model()
     model.long_range = model.latent_head = None
-    keys = fit(callbacks, model=model)
+    keys = fit(callbacks, model=model, device=device)
     assert {"val/force_rmse/Na", "val/energy_short_range_rms"} <= keys
     assert not [key for key in keys if "long_range" in key]
 
 
 @pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero")
-def test_training_errors_and_gradients_with_line_search_and_without_validation(callbacks):
-    keys = fit(callbacks, optimizer=partial(LBFGS, max_iter=3), val=0)
+def test_training_errors_and_gradients_with_line_search_and_without_validation(callbacks, device):
+    keys = fit(callbacks, optimizer=partial(LBFGS, max_iter=3), val=0, device=device)
     assert {"gradient_norm/mean", "gradient_norm/max", "train/energy_rmse", "train/force_rmse"} <= keys
     assert not [key for key in keys if key.startswith("val/")]
 
 
-def test_the_logged_norms_are_those_of_the_steps(tmp_path):
+def test_the_logged_norms_are_those_of_the_steps(tmp_path, device):
     norms = []
 
     class Watch(lightning.Callback):
@@ -196,11 +196,11 @@ def test_the_logged_norms_are_those_of_the_steps(tmp_path):
             for name, expected in (("mean", torch.stack(norms).mean()), ("max", torch.stack(norms).max())):
                 torch.testing.assert_close(trainer.callback_metrics[f"gradient_norm/{name}"], expected)
 
-    fit([Watch(), TerminateOnNonFiniteGradient(tmp_path)], val=2)
+    fit([Watch(), TerminateOnNonFiniteGradient(tmp_path)], val=2, device=device)
     assert len(norms) == 2
 
 
-def test_training_errors_are_those_of_the_model_whatever_the_weights_of_the_stage():
+def test_training_errors_are_those_of_the_model_whatever_the_weights_of_the_stage(device):
     """The model stands still, so its errors are the same in both stages."""
     found = []
 
@@ -209,14 +209,14 @@ def test_training_errors_are_those_of_the_model_whatever_the_weights_of_the_stag
             found.append([trainer.callback_metrics[f"train/{t}_rmse"].item() for t in ("energy", "force")])
 
         def on_train_end(self, trainer, pl_module):
-            batch = next(iter(trainer.train_dataloader))
+            batch = next(iter(trainer.train_dataloader)).to(pl_module.device)
             difference = pl_module.model(batch)["forces"] - batch.forces
             per_structure = [difference[batch.batch == i].square().mean() for i in range(batch.num_graphs)]
             assert len(per_structure) == 4
             found.append(1000 * torch.stack(per_structure).mean().sqrt().item())
 
     loss = PotentialLoss(5.0, 3.0, stages=[{"epochs": 1, "energy": 50.0, "forces": 0.5}])
-    fit([TrainingErrors(), Collect()], loss=loss, optimizer=partial(AdamW, lr=0.0), epochs=2)
+    fit([TrainingErrors(), Collect()], loss=loss, optimizer=partial(AdamW, lr=0.0), epochs=2, device=device)
     assert found[0] == pytest.approx(found[1], rel=1e-5)
     assert found[1][1] == pytest.approx(found[2], rel=1e-5)
 
@@ -241,7 +241,7 @@ def test_figures_are_drawn_at_every_nth_validation_within_their_share_of_the_tim
     assert drawn == expected
 
 
-def test_figures_read_nothing_of_the_training_split(tmp_path):
+def test_figures_read_nothing_of_the_training_split(tmp_path, device):
     """Which may be a data set of any size, read block by block."""
     pytest.importorskip("tensorboard")
     structures = [Structure.from_atoms(labelled_atoms(5, seed=i), Keys(), f"{i}") for i in range(4)]
@@ -259,5 +259,5 @@ def test_figures_read_nothing_of_the_training_split(tmp_path):
         callbacks=[LongRangeDiagnostics(boxes)], loggers=[run_logger], global_step=1,
         datamodule=SimpleNamespace(splits=splits),
     )  # fmt: skip
-    figures._draw(trainer, small_model())
+    figures._draw(trainer, small_model().to(device))
     assert figures.drawn

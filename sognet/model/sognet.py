@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -368,6 +369,11 @@ def _neutralized(latent: Tensor, charge: Tensor, batch: Tensor, n_structures: in
 class _TracedGraph:
     """Copy of a graph for compilers, which cannot copy torch_geometric's."""
 
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.names = (*values, "batch")  # which may be set later
+        for name, value in values.items():
+            setattr(self, name, value)
+
     def __contains__(self, name: str) -> bool:
         return hasattr(self, name)
 
@@ -376,11 +382,9 @@ def _copied(graph: Data) -> Data:
     """A graph whose tensors may be replaced while the one passed in stays as it is."""
     if not torch.compiler.is_compiling():
         return copy.copy(graph)
-    traced = _TracedGraph()
-    values = graph.__dict__ if isinstance(graph, _TracedGraph) else graph.stores[0]
-    for name, value in values.items():
-        setattr(traced, name, value)
-    return traced
+    if isinstance(graph, _TracedGraph):
+        return _TracedGraph({name: getattr(graph, name) for name in graph.names if name in graph})
+    return _TracedGraph(dict(graph.stores[0].items()))
 
 
 def _deform(graph: Data, strain: Tensor) -> None:

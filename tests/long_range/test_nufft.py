@@ -21,6 +21,11 @@ def device(device):
     return device
 
 
+def options(device):
+    """Of gradcheck; along random directions on a GPU, where every transform makes a plan."""
+    return {"nondet_tol": NONDETERMINISM[device], "fast_mode": device == "cuda"}
+
+
 def some_points(device, n_points=4):
     return ((torch.rand(3, n_points) * 2 - 1) * math.pi).to(device).requires_grad_()
 
@@ -43,15 +48,15 @@ def test_transforms_are_the_plain_sums(channels, device):
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_type_1_is_differentiable_twice(channels, device):
     inputs = some_points(device), torch.randn(channels, 4).to(device).requires_grad_()
-    assert gradcheck(lambda x, v: to_modes(x, v, BOUNDS, 1e-14), inputs, nondet_tol=NONDETERMINISM[device])
-    assert gradgradcheck(lambda x, v: to_modes(x, v, BOUNDS, 1e-14), inputs, nondet_tol=NONDETERMINISM[device])
+    assert gradcheck(lambda x, v: to_modes(x, v, BOUNDS, 1e-14), inputs, **options(device))
+    assert gradgradcheck(lambda x, v: to_modes(x, v, BOUNDS, 1e-14), inputs, **options(device))
 
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_type_2_is_differentiable_twice(channels, device):
     inputs = some_points(device), torch.randn(channels, *SHAPE, dtype=torch.complex128).to(device).requires_grad_()
-    assert gradcheck(lambda x, s: to_points(x, s, 1e-14), inputs, nondet_tol=NONDETERMINISM[device])
-    assert gradgradcheck(lambda x, s: to_points(x, s, 1e-14), inputs, nondet_tol=NONDETERMINISM[device])
+    assert gradcheck(lambda x, s: to_points(x, s, 1e-14), inputs, **options(device))
+    assert gradgradcheck(lambda x, s: to_points(x, s, 1e-14), inputs, **options(device))
 
 
 def test_second_derivatives_are_right_where_the_naive_call_is_silently_wrong(device):

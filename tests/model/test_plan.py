@@ -85,7 +85,7 @@ def outputs_and_gradients(function, model, graph, plan):
         ("cace", "direct", "eager"),
         ("deep_potential", "separable", "eager"),
         ("deep_potential", "direct", "eager"),
-        pytest.param("cace", "separable", "inductor", marks=pytest.mark.slow),
+        ("deep_potential", "direct", "aot_eager"),
     ],
 )
 def test_energy_forces_and_stress_compile_in_one_graph_and_train(short_range, method, backend, graph, device):

@@ -24,7 +24,7 @@ from sognet.long_range import bspline
 
 Shape = tuple[int, int, int]
 
-CHUNK = {"cpu": 1 << 17, "cuda": 1 << 26}
+CHUNK = {"cpu": 1 << 19, "cuda": 1 << 26}
 """Weights times channels that are worked on at once: what fits the caches of a CPU, or bounds the memory."""
 
 
@@ -82,8 +82,11 @@ def _spread(points: Tensor, values: Tensor, shape: Shape, order: int) -> Tensor:
     n_structures, _, n_terms, n_channels = values.shape
     degree = _degree(values)
     n_last = shape[2] + order - 1  # the points of the last direction are repeated, so that no run of p of them wraps
+    pairs = n_channels % 2 == 0 and not torch.compiler.is_compiling()
+    width = n_channels // 2 if pairs else n_channels  # two channels are added as one complex number, in half the time
     mesh = values.new_zeros(n_structures * shape[0] * shape[1] * n_last * n_channels)
-    within_row = torch.arange(order * n_channels, device=points.device)
+    added_to = torch.view_as_complex(mesh.view(-1, 2)) if pairs else mesh
+    within_row = torch.arange(order * width, device=points.device)
     flat = values.reshape(-1, n_terms, n_channels)
     for part in _chunks(points, order, n_channels):
         rows, plane, line = _stencils(points, part, shape, order, degree)
@@ -93,8 +96,10 @@ def _spread(points: Tensor, values: Tensor, shape: Shape, order: int) -> Tensor:
             runs[:, : len(members)] += terms[:, members, None] * line[:, i, None, :, None]
         runs = runs.flatten(2)  # (n, plane terms, p·C)
         added = plane.mT * runs if degree == 0 else torch.bmm(plane.mT, runs)  # (n, p², p·C)
-        index = rows[:, :, None] * n_channels + within_row
-        mesh = mesh.scatter_add_(0, index.flatten(), added.flatten())
+        if pairs:
+            added = torch.view_as_complex(added.view(-1, 2))
+        index = rows[:, :, None] * width + within_row
+        added_to.scatter_add_(0, index.flatten(), added.flatten())
     mesh = mesh.view(n_structures, shape[0], shape[1], n_last, n_channels)
     mesh[..., : order - 1, :] += mesh[..., shape[2] :, :]
     return mesh[..., : shape[2], :].permute(0, 4, 1, 2, 3).contiguous()

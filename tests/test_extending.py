@@ -104,6 +104,23 @@ def test_the_layer_is_a_screened_coulomb_sum():
 
 
 @pytest.mark.usefixtures("here")
+def test_the_engine_goes_downhill_by_the_forces(runs):
+    """The energy falls by step·F² in a small step, and structures do not see one another."""
+    from my_engine import relax
+
+    from sognet.simulation import Evaluator
+
+    evaluator = Evaluator(runs["my_descriptor"], dtype="float64", trust=["my_descriptor"])
+    frames = read("mine.xyz", index=":3")
+    structures = [evaluator.structure(atoms, "mine.xyz") for atoms in frames]
+    squared = [(found["forces"] ** 2).sum() for found in evaluator(structures)]
+    step = 1e-6
+    histories = relax(evaluator, structures, n_steps=1, step=step)
+    for (before, after), expected in zip(histories, squared, strict=True):
+        assert before - after == pytest.approx(step * expected, rel=1e-3)
+
+
+@pytest.mark.usefixtures("here")
 def test_the_data_set_has_splits():
     from my_data import alloy
 

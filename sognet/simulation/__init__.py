@@ -2,5 +2,6 @@
 
 from sognet.simulation.batched import descriptors, predict
 from sognet.simulation.calculator import SOGNetCalculator
+from sognet.simulation.evaluator import Evaluator
 
-__all__ = ["SOGNetCalculator", "descriptors", "predict"]
+__all__ = ["Evaluator", "SOGNetCalculator", "descriptors", "predict"]

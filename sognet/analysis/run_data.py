@@ -12,6 +12,7 @@ from yaml import YAMLError
 from sognet.data import Splits
 from sognet.data.datasets.named import read_splits
 from sognet.data.split_identity import as_saved, changes
+from sognet.data.splits import EVALUATION_DEFAULTS
 from sognet.errors import InputError
 from sognet.model.checkpoint import read_checkpoint
 from sognet.renamed_settings import up_to_date
@@ -49,6 +50,10 @@ def shared_splits(
     """
     known = [_settings(d, file) for d, file in zip(datasets, checkpoints, strict=True)]
     seeds = [settings.pop("val_seed", None) for settings in known]
+    for settings in known:
+        sources = (settings.get("sources") or {}).values()
+        if not any(s.get("skip_invalid") for s in (settings, *sources)):
+            settings.pop("partial_labels", None)  # decides what is refused, not what is read
     for settings, file in zip(known, checkpoints, strict=True):
         if settings != known[0]:
             differing = sorted(k for k in settings.keys() | known[0].keys() if settings.get(k) != known[0].get(k))
@@ -78,9 +83,9 @@ def load_splits(dataset: DictConfig | None, checkpoint: Path, trust: Iterable[st
     trusted is called, with plain values.
     """
     settings = _settings(dataset, checkpoint)
-    unset = [k for k in ("val_fraction", "test_fraction") if k in settings and settings[k] is None]
-    splits = read_splits(settings | dict.fromkeys(unset, 0.0), trust)
-    if unset and not (splits.val or splits.test):
+    unset = {k: v for k, v in EVALUATION_DEFAULTS.items() if k in settings and settings[k] is None}
+    splits = read_splits(settings | unset, trust)
+    if unset.keys() & {"val_fraction", "test_fraction"} and not (splits.val or splits.test):
         return Splits(splits.name, test=splits.train)
     return splits
 

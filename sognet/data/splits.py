@@ -10,6 +10,10 @@ from sognet.data.split_statistics import Statistics
 from sognet.data.structure import Structure, is_isolated_atom
 from sognet.errors import InputError
 
+TRAINING_DEFAULTS: dict[str, Any] = {"val_fraction": 0.1, "test_fraction": 0.1, "partial_labels": False}
+EVALUATION_DEFAULTS: dict[str, Any] = {"val_fraction": 0.0, "test_fraction": 0.0, "partial_labels": True}
+"""Values of settings of a data set that are null."""
+
 
 class TooFewStructuresError(InputError):
     """A split leaves nothing to train on."""
@@ -36,11 +40,11 @@ class Splits:
         return ((k, s) for k in ("train", "val", "test") if (s := getattr(self, k)))
 
 
-def fill_fractions(dataset: MutableMapping[str, Any]) -> None:
-    """Split off a tenth where the settings of a data set leave it open."""
-    for fraction in ("val_fraction", "test_fraction"):
-        if dataset.get(fraction, 0.0) is None:
-            dataset[fraction] = 0.1
+def fill_defaults(dataset: MutableMapping[str, Any]) -> None:
+    """What training takes where the settings of a data set leave it open: a tenth is split off, no label is missing."""
+    for name, value in TRAINING_DEFAULTS.items():
+        if name in dataset and dataset[name] is None:
+            dataset[name] = value
 
 
 def split_off(

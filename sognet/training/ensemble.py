@@ -24,7 +24,7 @@ from sognet.analysis.predictions import predict_splits
 from sognet.analysis.run_data import shared_splits, trained_configuration
 from sognet.data import statistics
 from sognet.data.datasets.named import read_splits
-from sognet.data.splits import fill_fractions
+from sognet.data.splits import fill_defaults
 from sognet.errors import InputError
 from sognet.model import load_committee
 from sognet.model.build import takes
@@ -89,7 +89,7 @@ def new_ensemble(config: DictConfig) -> DictConfig:
         raise InputError(f"{config.folder} already holds a run; choose another hydra.run.dir")
     target = resolve(config.model.short_range._target_, trusted_names(config.trust))
     if config.model.short_range.get("species") is None and takes(target, "species"):
-        fill_fractions(config.dataset)
+        fill_defaults(config.dataset)
         splits = read_splits(config.dataset, trusted_names(config.trust))
         known = {s for part in (splits.train, splits.val) if part for s in statistics(part).species}
         with open_dict(config.model.short_range):

@@ -18,7 +18,7 @@ from sognet.analysis.learning_curve import outlook
 from sognet.analysis.model_report import print_summary, report, typical_boxes, write_summary
 from sognet.data.datasets.named import read_splits
 from sognet.data.split_identity import identities
-from sognet.data.splits import fill_fractions
+from sognet.data.splits import fill_defaults
 from sognet.errors import InputError
 from sognet.model import load_model
 from sognet.model.checkpoint import read_checkpoint
@@ -90,7 +90,7 @@ def run(config: DictConfig) -> float | None:
     if config.batch.stages:
         config.trainer.max_epochs = sum(stage.epochs for stage in config.batch.stages)
     set_limits(config)
-    fill_fractions(config.dataset)
+    fill_defaults(config.dataset)
     config.command = command_line()
     wandb_run = config.logger.get("wandb")
     if HydraConfig.get().mode == RunMode.MULTIRUN and wandb_run and not wandb_run.group:

@@ -14,6 +14,7 @@ from structures import labelled_atoms, saved_model
 from sognet.analysis.run_data import load_splits, shared_splits, trained_configuration
 from sognet.cli.configuration import CONFIGURATION
 from sognet.data.split_identity import identities
+from sognet.data.splits import fill_defaults
 from sognet.errors import InputError
 from sognet.evaluation.evaluate import evaluate_checkpoints
 
@@ -141,6 +142,24 @@ def test_known_structures_of_a_changed_file_are_counted_in_their_splits(runs, ca
         assert before <= now
         assert len(now - before) == n_new
     assert "new ones in test" in caplog.text
+
+
+def test_frames_without_forces_are_evaluated_though_not_trained_on_unasked(runs):
+    checkpoints = [folder / "checkpoints" / "best.ckpt" for folder in runs]
+    path = trained_configuration(checkpoints[0]).dataset.path
+    frames = read(path, ":")
+    frames[3].calc.results.pop("forces")
+    write(path, frames, format="extxyz")
+    open_settings = dict.fromkeys(("val_fraction", "test_fraction", "partial_labels"))
+    settings = {"_target_": "sognet.data.from_files", "path": path} | open_settings
+    assert len(load_splits(OmegaConf.create(settings), checkpoints[0]).test) == 12
+    assert len(shared_splits([trained_configuration(checkpoints[0]).dataset], checkpoints[:1]).train) == 9
+    fill_defaults(settings)
+    assert settings["val_fraction"] == 0.1
+    with pytest.raises(InputError, match=r"mine\.xyz, frame 3: no `forces`.*dataset\.partial_labels=true"):
+        load_splits(OmegaConf.create(settings), checkpoints[0])
+    change(runs[1], partial_labels=True)  # beside a run of an earlier version, which has no such setting
+    assert shared_splits([trained_configuration(file).dataset for file in checkpoints[:2]], checkpoints[:2])
 
 
 def test_other_data_must_be_named(runs, tmp_path):

@@ -39,6 +39,7 @@ def from_files(
     stress_sign: int = 1,
     stress_order: str = "voigt",
     pbc: Sequence[bool] | None = None,
+    partial_labels: bool = True,
 ) -> Splits:
     """Structures of files, with the other splits from files of their own or split off at random.
 
@@ -58,6 +59,8 @@ def from_files(
     stress_sign : 1 for ASE's sign, -1 for VASP's; see Units.
     stress_order : of six values, `voigt` or `vasp`; see Keys.
     pbc : periodic directions in place of what the file says: [true, true, true] repeats slabs in all three.
+    partial_labels : use structures that lack the energy or the forces which others of the same path have; see
+        read_structures. Structures may lack the stress and further targets in any case.
 
     Raises
     ------
@@ -71,16 +74,16 @@ def from_files(
     units = Units(energy_unit, length_unit, force_unit, stress_unit, stress_sign)
     skipped: list[str] | None = [] if skip_invalid else None
     train, val, test = split_off(
-        read_structures(path, keys, format, units, skipped, pbc=pbc),
+        read_structures(path, keys, format, units, skipped, pbc=pbc, partial_labels=partial_labels),
         0.0 if val_path else val_fraction,
         0.0 if test_path else test_fraction,
         seed,
         val_seed,
     )
     if val_path:
-        val = read_structures(val_path, keys, format, units, skipped, required=(), pbc=pbc)
+        val = read_structures(val_path, keys, format, units, skipped, (), pbc, partial_labels)
     if test_path:
-        test = read_structures(test_path, keys, format, units, skipped, required=(), pbc=pbc)
+        test = read_structures(test_path, keys, format, units, skipped, (), pbc, partial_labels)
     if skipped:
         more = f" and {len(skipped) - SHOWN} more" if len(skipped) > SHOWN else ""
         logger.warning("skipped %d: %s%s", len(skipped), "; ".join(skipped[:SHOWN]), more)

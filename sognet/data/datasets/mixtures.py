@@ -15,6 +15,7 @@ def mixture(
     val_fraction: float = 0.1,
     test_fraction: float = 0.1,
     seed: int = 0,
+    partial_labels: bool = True,
 ) -> Splits:
     """Structures of several sources, each split by itself and weighted in training.
 
@@ -24,6 +25,7 @@ def mixture(
         of this source appears in an epoch of training. With 2 every one is seen twice; with 0.25 one in four is, in
         turn, so that all are seen within four epochs. Validation and test count every structure once.
     val_fraction, test_fraction, seed : of the random splits, for sources that do not name their own.
+    partial_labels : of from_files, for sources that do not say it themselves.
 
     Raises
     ------
@@ -31,7 +33,12 @@ def mixture(
     """
     if not sources:
         raise InputError("dataset=mixture needs dataset.sources={name: {path: <file>, weight: 1}, ...}")
-    common = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
+    common = {
+        "val_fraction": val_fraction,
+        "test_fraction": test_fraction,
+        "seed": seed,
+        "partial_labels": partial_labels,
+    }
     mixed, weights = Splits("+".join(sources)), []
     for name, settings in sources.items():
         settings = dict(settings)

@@ -19,7 +19,7 @@ from sognet.data.datasets.named import read_splits
 from sognet.data.inspection.outliers import outliers, sentences
 from sognet.data.inspection.repeated import duplicates
 from sognet.data.inspection.sanity_checks import sanity_warnings
-from sognet.data.splits import Splits, TooFewStructuresError, fill_fractions
+from sognet.data.splits import Splits, TooFewStructuresError, fill_defaults
 from sognet.data.structure import Structure
 from sognet.trust import trusted_names
 
@@ -49,12 +49,12 @@ def _splits(dataset: DictConfig, trust: list[str]) -> Splits:
     """The splits as training draws them; all structures as one where they are too few to split."""
     settings = OmegaConf.to_container(dataset, resolve=True)
     filled = dict(settings)
-    fill_fractions(filled)
+    fill_defaults(filled)
     try:
         return read_splits(filled, trust)
     except TooFewStructuresError:
         fractions = [name for name in ("val_fraction", "test_fraction") if name in settings]
-        return read_splits(settings | dict.fromkeys(fractions, 0.0), trust)
+        return read_splits(filled | dict.fromkeys(fractions, 0.0), trust)
 
 
 def inspect(splits: Splits) -> dict[str, Any]:

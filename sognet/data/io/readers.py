@@ -16,7 +16,7 @@ from sognet.data.io.extended_xyz import xyz_frames
 from sognet.data.io.locate import CP2K, DEEPMD_HDF5, DEEPMD_NPY, Paths, Selection, files_of, format_of
 from sognet.data.io.outputs import ENDINGS, check_complete, cp2k_frames, outcar_frames
 from sognet.data.io.units import Units
-from sognet.data.structure import REQUIRED, Keys, Structure, raw_value
+from sognet.data.structure import REQUIRED, Keys, Structure, is_isolated_atom, raw_value
 from sognet.errors import InputError
 from sognet.progress import counted
 
@@ -35,6 +35,7 @@ def read_structures(
     skipped: list[str] | None = None,
     required: Sequence[str] = REQUIRED,
     pbc: Sequence[bool] | None = None,
+    partial_labels: bool = True,
 ) -> list[Structure]:
     """All structures that iter_structures gives, at least one.
 
@@ -42,10 +43,13 @@ def read_structures(
     ----------
     path, keys, file_format, units, skipped, pbc : as of iter_structures.
     required : targets that at least one of the structures must have; without any, each is skipped or an error.
+    partial_labels : whether structures may lack the energy or the forces that others of them have. Where not, each that
+        does is skipped or an error. Forces of isolated atoms, which are zero, may be missing.
 
     Raises
     ------
-    InputError : as iter_structures; or no structure has a required value, or nothing is left of what was read.
+    InputError : as iter_structures; or no structure has a required value, a structure lacks one that others have, or
+        nothing is left of what was read.
     """
     n_skipped, keys = len(skipped or ()), keys or Keys()
     structures = list(counted(iter_structures(path, keys, file_format, units, skipped, pbc), f"structures of {path}"))
@@ -55,6 +59,8 @@ def read_structures(
                 raise InputError(structures[0].without(target, keys))
             skipped += [s.without(target, keys) for s in structures]
             structures = []
+    if not partial_labels:
+        structures = _completely_labelled(structures, keys, skipped)
     named = keys.virial or (keys.stress if keys.stress != Keys.stress else None)
     if required and structures and named and all(s.stress is None for s in structures):
         setting = "virial" if keys.virial else "stress"
@@ -64,6 +70,32 @@ def read_structures(
         said = f"all {len(reasons)} were skipped, the first because of {reasons[0]}" if reasons else "none in the file"
         raise InputError(f"{path}: no structures: {said}")
     return structures
+
+
+def _completely_labelled(structures: list[Structure], keys: Keys, skipped: list[str] | None) -> list[Structure]:
+    """Structures that have the energy and the forces where any of them has; the others are skipped or an error."""
+    incomplete: dict[int, str] = {}
+    for target in REQUIRED:
+        without = [i for i, s in enumerate(structures) if s.value(target) is None and not _has_none(s, target)]
+        if len(without) == sum(not _has_none(s, target) for s in structures):
+            continue
+        for i in without:
+            incomplete.setdefault(
+                i,
+                f"{structures[i].source}: no `{getattr(keys, target)}`, which {len(without)} of {len(structures)} "
+                "structures lack; repair or remove the frame, or set dataset.partial_labels=true to use what such "
+                "structures have",
+            )
+    if incomplete and skipped is None:
+        raise InputError(incomplete[min(incomplete)])
+    if skipped is not None:
+        skipped += [incomplete[i] for i in sorted(incomplete)]
+    return [s for i, s in enumerate(structures) if i not in incomplete]
+
+
+def _has_none(structure: Structure, target: str) -> bool:
+    """Whether a target says nothing about a structure: the forces of an isolated atom."""
+    return target == "forces" and is_isolated_atom(structure)
 
 
 def iter_structures(

@@ -25,7 +25,7 @@ from sognet.data.datasets.named import read_splits
 from sognet.data.graph import build_graph
 from sognet.data.split_contents import Contents, counted
 from sognet.data.split_statistics import statistics
-from sognet.data.splits import Splits, fill_fractions
+from sognet.data.splits import Splits, fill_defaults
 from sognet.data.streaming.sharded import FORMAT, INDEX, sizes_file
 from sognet.data.streaming.shards import digest, digest_of, table, write_shard
 from sognet.data.structure import Structure
@@ -42,7 +42,7 @@ def run(config: DictConfig) -> None:
     if config.folder is None:
         raise InputError("sognet data prepare needs folder=<where to write>")
     folder = Path(config.folder).absolute()
-    fill_fractions(config.dataset)
+    fill_defaults(config.dataset)
     splits = read_splits(config.dataset, config.trust)
     prepare(splits, folder, config.cutoff, config.shard_atoms, config.block_atoms)
     index = json.loads((folder / INDEX).read_text())

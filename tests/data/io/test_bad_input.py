@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.io import write
 from structures import graph_of, labelled_atoms, random_atoms, small_model
 from torch_geometric.data import Batch
@@ -116,6 +117,7 @@ def test_a_bad_frame_is_named_or_skipped_and_counted(tmp_path, caplog, mistake, 
 @pytest.mark.parametrize(("lack", "name"), [(no_energy, "energy"), (no_forces, "forces")])
 def test_a_value_may_be_missing_from_some_frames_not_from_all(tmp_path, lack, name):
     frames = [labelled_atoms(seed=i) for i in range(5)]
+    write(tmp_path / "full.xyz", frames, format="extxyz")
     lack(frames[FRAME])
     write(tmp_path / "some.xyz", frames, format="extxyz")
     for skipped in (None, []):
@@ -129,6 +131,25 @@ def test_a_value_may_be_missing_from_some_frames_not_from_all(tmp_path, lack, na
         read_structures(tmp_path / "none.xyz")
     splits = from_files(f"{tmp_path}/some.xyz", f"{tmp_path}/none.xyz", test_fraction=0)
     assert all(s.value(name) is None for s in splits.val)
+    said = rf"some\.xyz, frame {FRAME}: no `{name}`, which 1 of 5 structures lack.*dataset\.partial_labels=true"
+    for paths in (["some.xyz"], ["full.xyz", "some.xyz"], ["full.xyz", "full.xyz", "some.xyz"]):  # train, val, test
+        with pytest.raises(InputError, match=said):
+            from_files(*(f"{tmp_path}/{p}" for p in paths), partial_labels=False)
+    splits = from_files(f"{tmp_path}/full.xyz", f"{tmp_path}/none.xyz", test_fraction=0, partial_labels=False)
+    assert len(splits.val) == 5  # a split without any is no mistake
+    splits = from_files(
+        f"{tmp_path}/some.xyz", val_fraction=0, test_fraction=0, skip_invalid=True, partial_labels=False
+    )
+    assert [s.source.rpartition(" ")[2] for s in splits.train] == ["0", "1", "3", "4"]
+    assert len(splits.skipped) == 1
+
+
+def test_isolated_atoms_need_no_forces_and_any_frame_no_stress(tmp_path):
+    frames = [labelled_atoms(seed=i) for i in range(3)]
+    del frames[1].info["stress"]
+    frames.append(Atoms("O", [[0.0, 0.0, 0.0]], info={"energy": -1.5}))
+    write(tmp_path / "fine.xyz", frames, format="extxyz")
+    assert len(read_structures(tmp_path / "fine.xyz", partial_labels=False)) == 4
 
 
 def test_stress_of_a_wrong_shape_is_refused():

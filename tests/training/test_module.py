@@ -1,5 +1,6 @@
 """Loss, metrics and optimizers."""
 
+import copy
 from functools import partial
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from sognet.data import Keys, Splits, Structure, StructureDataModule
 from sognet.data.loading.batching import PlannedBatch
 from sognet.data.loading.loader import GraphDataset, PlannedGraphs
 from sognet.errors import InputError
+from sognet.model import load_model
 from sognet.training.callbacks.data_loading import DataLoadingMonitor
 from sognet.training.callbacks.float64 import SwitchToFloat64
 from sognet.training.callbacks.non_finite import TerminateOnNonFiniteGradient
@@ -202,6 +204,24 @@ def test_lbfgs_goes_on_in_double_precision_where_single_stalls(graphs, tmp_path)
     fit(module, graphs, [SwitchToFloat64(), Stall()])
     assert {p.dtype for p in module.model.parameters()} == {torch.float64}
     assert module.optimizers().last_loss < Stall.loss
+
+
+def test_double_precision_after_a_stall_holds_on_resume(graphs, tmp_path):
+    """Against a run that nothing interrupts; the switch, in the second epoch, clears the history that is not saved."""
+    torch.set_default_dtype(torch.float32)
+    of_module = PotentialLoss(1.0, 1.0), partial(LBFGS, max_iter=2)
+    whole = PotentialModule(small_model(), *of_module)
+    fit(whole, graphs, [SwitchToFloat64(), Stall()], max_epochs=4)
+    stopped = fit(PotentialModule(small_model(), *of_module), graphs, [SwitchToFloat64(), Stall()], max_epochs=2)
+    stopped.save_checkpoint(tmp_path / "stopped.ckpt")
+    resumed = PotentialModule(load_model(tmp_path / "stopped.ckpt").train(), *of_module)
+    assert {p.dtype for p in resumed.model.parameters()} == {torch.float64}
+    before = copy.deepcopy(resumed.model.state_dict())
+    fit(resumed, graphs, [SwitchToFloat64(), Stall()], max_epochs=4, ckpt_path=tmp_path / "stopped.ckpt")
+    after = resumed.model.state_dict()
+    assert any(not torch.equal(before[name], value) for name, value in after.items())
+    for name, value in whole.model.state_dict().items():
+        torch.testing.assert_close(after[name], value, rtol=0, atol=0)
 
 
 def fit(module, graphs, callbacks, batch_size=4, ckpt_path=None, **settings):

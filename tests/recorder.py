@@ -1,9 +1,13 @@
 """A callback that a command can be given, to see what it trains on and to end it."""
 
 import os
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning
+
+from sognet.training.callbacks import budget
 
 
 class Record(lightning.Callback):
@@ -25,6 +29,15 @@ class Record(lightning.Callback):
         with (self.folder / f"ids-{trainer.global_rank}.txt").open("a") as file:
             ids = batch.id[batch.counted].tolist()
             print(trainer.current_epoch, trainer.global_step, *ids, file=file)
+
+
+class FastClock(lightning.Callback):
+    """Lets the time of a training pass three times as fast on all ranks but the first."""
+
+    def setup(self, trainer, pl_module, stage):
+        if trainer.global_rank > 0:
+            now = time.monotonic()
+            budget.time = SimpleNamespace(monotonic=lambda: now + 3 * (time.monotonic() - now))
 
 
 class Spoil(lightning.Callback):

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from ase.io import read, write
 from command import MAIN, SMALL, run_folder, sognet
 from interruptions import assert_same
@@ -19,17 +21,28 @@ pytestmark = pytest.mark.slow
 
 
 def test_processes_that_torchrun_started(data, tmp_path):
-    """Only rank 0 has a run folder."""
+    """Only rank 0 has a run folder, and its clock tells all how many steps a time is."""
     script = tmp_path / "start.py"
     script.write_text(MAIN)
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, "train",
         "dataset=files", f"dataset.path={data}", f"hydra.run.dir={tmp_path}/run", *SMALL, "trainer=ddp_cpu",
-        "trainer.max_epochs=1",
+        "batch.batch_size=2", "time=2s", "+callbacks.record._target_=recorder.Record",
+        f"+callbacks.record.folder={tmp_path}", "+callbacks.clock._target_=recorder.FastClock",
     ]  # fmt: skip
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=300, check=False)
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": path}
+    done = subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, timeout=300, check=False, env=environment
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(list(tmp_path.rglob("summary.json"))) == 1
+    steps = [(tmp_path / f"ids-{rank}.txt").read_text().splitlines()[-1].split()[1] for rank in (0, 1)]
+    assert steps[0] == steps[1]
+    assert (
+        int(steps[0]) + 1
+        == torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    )
 
 
 TWO_PROCESSES = [

@@ -1,14 +1,23 @@
 """What the parts of a run say of the data."""
 
 import logging
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 from structures import labelled_atoms, small_model
 
 from sognet.cli.configuration import CONFIGURATION
 from sognet.data import Keys, Splits, Structure
-from sognet.training.build import build_module, hint_at_total_charge
+from sognet.training.budget import set_limits
+from sognet.training.build import build_module, build_trainer, hint_at_total_charge
+from sognet.training.configuration_checks import check
+from sognet.training.learning_rates import schedules
 from sognet.training.loss import PotentialLoss
 
 
@@ -37,3 +46,30 @@ def test_schedules_go_on_in_the_unit_that_is_asked_for(overrides, interval):
     with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
         config = compose("train", overrides)
     assert build_module(config, small_model(), PotentialLoss(1.0, 1.0)).scheduler_interval == interval
+
+
+def test_each_job_of_a_sweep_over_epochs_has_the_schedule_of_its_own_length(tmp_path):
+    """Jobs as Hydra's sweeper makes them; rates fall by a cosine to zero at the end of each."""
+    parsed = OverridesParser.create().parse_overrides(["epochs=2,6", "trainer=cpu", "logger=csv"])
+    (jobs,) = BasicSweeper.split_arguments(parsed, None)
+    lengths = []
+    for job in jobs:
+        with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+            config = compose("train", [*job, f"folder={tmp_path}"])
+        check(config, job)
+        OmegaConf.set_struct(config, False)
+        set_limits(config)
+        trainer = build_trainer(config, False, SimpleNamespace(reload_every_n_epochs=0), [])
+        module = build_module(config, small_model(), PotentialLoss(1.0, 1.0))
+        optimizer = torch.optim.Adam(module.parameters(), lr=1.0)
+        (found,) = schedules(optimizer, module.make_scheduler, module.scheduler_interval, 0, trainer)
+        rates = []
+        for epoch in range(1, trainer.max_epochs + 1):
+            trainer.fit_loop.epoch_progress.current.completed = epoch
+            optimizer.step()
+            found["scheduler"].step()
+            rates.append(optimizer.param_groups[0]["lr"])
+        share = np.arange(1, trainer.max_epochs + 1) / trainer.max_epochs
+        assert rates == pytest.approx(0.5 * (1 + np.cos(np.pi * share)), abs=1e-3)
+        lengths.append(trainer.max_epochs)
+    assert lengths == [2, 6]

@@ -1,4 +1,4 @@
-"""Structures that are periodic along some directions only, which the long-range layer cannot sum."""
+"""Structures that are periodic along some directions only, for long-range layers that cannot sum them."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -24,8 +24,8 @@ def refused(structures: Iterable[Structure]) -> Iterator[str | None]:
             continue
         directions = " ".join("FT"[int(p)] for p in structure.pbc)
         yield (
-            f"{structure.source}: periodic along some directions only (pbc = {directions}), which the long range "
-            "cannot sum; set dataset.pbc=[true,true,true] to repeat it in all three, with enough vacuum, or take "
+            f"{structure.source}: periodic along some directions only (pbc = {directions}), which this long "
+            "range cannot sum; set dataset.pbc=[true,true,true] to repeat it in all three, with enough vacuum, or take "
             "model/long_range=none"
         )
 

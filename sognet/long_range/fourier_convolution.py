@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sognet.long_range import structure_factor
+from sognet.long_range import open_directions, structure_factor
 from sognet.long_range.decay import fitted_decay
 from sognet.long_range.mesh_size import FINEST
 from sognet.long_range.multiplier import SumOfGaussians
+from sognet.long_range.open_directions import stand_in_cells
 from sognet.long_range.pair_sum import pair_sum
 from sognet.long_range.plan import Group, Plan, make_plan
 from sognet.long_range.reciprocal_grid import reciprocal_grid
@@ -33,14 +34,14 @@ class FourierConvolution(nn.Module):
         cheapest by size.
     remove_self_interaction : subtract ½ g(0) Σ q², the interaction of each latent with itself.
     include_zero_mode : keep k = 0, where a net latent charge interacts with itself; without it a uniform
-        background neutralises the cell.
+        background neutralises the cell. Structures with an open direction have no background: they keep it.
 
     Raises
     ------
     ValueError : unknown method, tolerance outside (0, 1) or below what a mesh reaches, k_cut not positive.
     """
 
-    takes_slabs = False
+    takes_slabs = True
     """Whether structures may be periodic along some directions only; layers that do not say are taken to."""
 
     def __init__(
@@ -86,7 +87,8 @@ class FourierConvolution(nn.Module):
         latent : (N, P), in e where P = 1 and the kernel carries Coulomb's constant.
         positions : (N, 3), Å.
         cell : (B, 3, 3), lattice vectors in rows, Å.
-        pbc : (B, 3) bool, all true (reciprocal sum) or all false (pair sum) for each structure; default true.
+        pbc : (B, 3) bool, the periodic directions of each structure; default true. What `cell` has in the others is not
+            read.
         batch : (N,), structure of each atom; needed where B > 1.
         plan : how they are summed, from `plan()`; by default made here.
 
@@ -96,7 +98,7 @@ class FourierConvolution(nn.Module):
 
         Raises
         ------
-        ValueError : shapes that do not fit, mixed periodicity within a structure, a periodic cell without volume.
+        ValueError : shapes that do not fit, a periodic cell without volume.
         """
         self._check_shapes(latent, positions, cell, batch, plan)
         if plan is None:
@@ -132,7 +134,8 @@ class FourierConvolution(nn.Module):
 
         Parameters
         ----------
-        cell, pbc, batch, positions : as for the forward pass; positions may be left out where `batch` is given.
+        cell, pbc, batch, positions : as for the forward pass; positions may be left out where `batch` is given and no
+            structure is periodic along some directions only.
         n_latent : P, for the choice of the method; by default the number of channels of the kernel.
         fixed_cells : the cells will stay exactly these, and what depends on them alone is not computed again where no
             derivative by them is asked for.
@@ -140,13 +143,13 @@ class FourierConvolution(nn.Module):
 
         Raises
         ------
-        ValueError : mixed periodicity within a structure, a periodic cell without volume.
+        ValueError : a periodic cell without volume; positions are missing where a direction is open.
         """
         n_atoms = len(batch if positions is None else positions)
         settings = self.k_cut, self.include_zero_mode, self.method, n_latent or self.kernel.n_channels
         accuracy = self.tolerance, self.kernel.k_cut(self.tolerance)
         with torch.no_grad():
-            return make_plan(cell, pbc, batch, n_atoms, *settings, cell.dtype, accuracy, fixed_cells, device)
+            return make_plan(cell, pbc, batch, n_atoms, *settings, cell.dtype, accuracy, fixed_cells, device, positions)
 
     def potential(
         self,
@@ -204,7 +207,13 @@ class FourierConvolution(nn.Module):
         """(1/2V) Σ_k ĝ(k) |S(k)|²: the structure factor depends on fractional coordinates alone, the cell enters
         through |k| and V.
         """
-        grid = group.grid if fixed else reciprocal_grid(cell, group.grid.modes, group.grid.multiplicity)
+        grid, directions = group.grid, group.directions
+        if not fixed:
+            axes = ()
+            if directions is not None:
+                axes = directions.axes
+                cell = stand_in_cells(cell, axes, directions.periods, directions.helpers)
+            grid = reciprocal_grid(cell, group.grid.modes, group.grid.multiplicity, axes)
         fractional = positions @ grid.inverse_cells
         fractional = fractional - fractional.detach().round()
         if group.method == "nufft":
@@ -216,7 +225,11 @@ class FourierConvolution(nn.Module):
         else:
             real, imaginary = structure_factor.direct(latent, fractional, grid.modes)
         power = real.square() + imaginary.square()  # (G, P, K)
-        multiplier = self.kernel.multiplier(grid.k_squared) * grid.multiplicity  # (P or 1, G, K)
+        if directions is None:
+            multiplier = self.kernel.multiplier(grid.k_squared)  # (P or 1, G, K)
+        else:
+            multiplier = open_directions.multiplier(self.kernel, grid.k_squared, directions)
+        multiplier = multiplier * grid.multiplicity
         return (multiplier.transpose(0, 1) * power).sum((1, 2)) / (2 * grid.volumes)
 
     def _check_shapes(

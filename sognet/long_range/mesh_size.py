@@ -22,13 +22,16 @@ FINEST = min(ORDER_AND_OVERSAMPLING)
 """The smallest tolerance that a mesh reaches."""
 
 
-def mesh_size(cell: np.ndarray, bounds: np.ndarray, tolerance: float, resolution: float) -> MeshSize:
+def mesh_size(
+    cell: np.ndarray, bounds: np.ndarray, tolerance: float, resolution: float, is_open: np.ndarray
+) -> MeshSize:
     """Mesh of a cell (3,3) in Å whose modes up to the bounds (3,) are wanted, where the multiplier fades below the
-    tolerance at the wave number `resolution` in 1/Å.
+    tolerance at the wave number `resolution` in 1/Å, along open directions (3,) at the bounds.
     """
     order, oversampling = ORDER_AND_OVERSAMPLING[max(t for t in ORDER_AND_OVERSAMPLING if t <= tolerance)]
     lengths = np.sqrt(np.square(cell).sum(1))
-    wanted = np.ceil(oversampling * resolution / math.pi * lengths - 1e-9)
+    half_waves = np.where(is_open, 2.0 * bounds, resolution / math.pi * lengths)
+    wanted = np.ceil(oversampling * half_waves - 1e-9)
     points = [_smooth(max(int(n), 2 * int(m) + 1, order)) for n, m in zip(wanted, bounds, strict=True)]
     return MeshSize((points[1], points[2], points[0]), order)
 

@@ -13,6 +13,16 @@ from torch import Tensor
 
 from sognet.long_range.mesh_modes import MeshModes, MeshSize, fixed_mesh_modes
 from sognet.long_range.mesh_size import mesh_size
+from sognet.long_range.open_directions import (
+    PERIOD,
+    Axes,
+    OpenDirections,
+    helpers_of,
+    open_directions,
+    periods_of,
+    stand_in_cells,
+    window_modes,
+)
 from sognet.long_range.reciprocal_grid import Bounds, ReciprocalGrid, fixed_reciprocal_grid, mode_bounds
 from sognet.nn.transfer import moved
 
@@ -31,6 +41,9 @@ that a cuFINUFFT plan costs and the rate of complex matrix products; not measure
 SIMILAR_COST = 4.0
 """Structures whose atoms × modes differ by less than this factor are padded to one batch of matrix products."""
 
+PAIRS_BELOW = 2_000
+"""Atoms of a structure without periodicity up to which all pairs are summed."""
+
 PAIRS_TOGETHER = 1_000_000
 """Pairs with padding, up to which structures without periodicity are summed in one go whatever their sizes."""
 
@@ -46,6 +59,7 @@ class Group:
     atoms: Tensor | None = None  # (G, n) atom of every slot
     filled: Tensor | None = None  # (G, n) 1 where a slot has an atom, 0 where it is padding; None: no padding
     mesh: MeshModes | None = None  # with the method "mesh"
+    directions: OpenDirections | None = None  # of structures that are not periodic along all directions
 
 
 @dataclass(frozen=True)
@@ -62,8 +76,21 @@ class Plan:
         return moved(self, *args, **kwargs)
 
     def covers(self, positions: Tensor) -> bool:
-        """Whether the plan serves for these positions (N,3): as many atoms. Cells and periodicity must be the same."""
-        return len(positions) == self.n_atoms
+        """Whether the plan serves for these positions (N,3): as many atoms, and no farther apart along open directions
+        than it has room for. Cells and periodicity must be the same.
+        """
+        if len(positions) != self.n_atoms:
+            return False
+        for group in self.groups:
+            if group.directions is None:
+                continue
+            of_group = positions[None] if group.atoms is None else positions[group.atoms]
+            fractional = (of_group.detach() @ group.grid.inverse_cells.to(positions.dtype))[..., group.directions.axes]
+            if group.filled is not None:
+                fractional = torch.where(group.filled.bool()[..., None], fractional, fractional[:, :1])
+            if bool((fractional.amax(1) - fractional.amin(1) > 1 / PERIOD).any()):
+                return False
+        return True
 
 
 def make_plan(
@@ -79,39 +106,87 @@ def make_plan(
     accuracy: tuple[float, float],
     fixed_cells: bool = False,
     device: str | None = None,
+    positions: Tensor | None = None,
 ) -> Plan:
-    """Plan for structures with cells (B,3,3) in Å and the periodicity (B,3) of each, atoms (N,) in them. The accuracy
-    of a mesh is its tolerance and the wave number beyond which the multiplier is below that.
+    """Plan for structures with cells (B,3,3) in Å and the periodicity (B,3) of each, atoms (N,) in them, and their
+    positions (N,3) in Å where a direction is open. The accuracy is the tolerance and the wave number beyond which the
+    multiplier is below that.
 
     Raises
     ------
-    ValueError : mixed periodicity within a structure, a periodic cell without volume.
+    ValueError : a periodic cell without volume; positions are missing.
     """
     here, n_structures = cell.device, len(cell)
     counts = _atoms_per_structure(batch, n_atoms, n_structures)
-    cells = cell.detach().cpu().double().numpy()
+    periodic = _periodicity(pbc, n_structures)
+    by_fourier = periodic.any(1) | (counts > PAIRS_BELOW)
+    tolerance = accuracy[0]
+    lattice = cell.detach().cpu().double()
+    if (by_fourier & ~periodic.all(1)).any():
+        lattice = _stand_in_lattices(lattice, periodic, by_fourier, batch, positions)
     groups = _grouped(
-        *(cells.tobytes(), counts.tobytes(), _is_periodic(pbc, n_structures)),
+        *(lattice.numpy().tobytes(), counts.tobytes(), periodic.tobytes(), by_fourier.tobytes()),
         *(k_cut, method, device or here.type, n_latent, accuracy),
     )
     order = None if batch is None or n_structures == 1 else torch.argsort(batch, stable=True)
     starts = np.cumsum(counts) - counts
     made = []
-    for chosen, structures, bounds, lattices, size in groups:
-        grid = mesh = None
+    for chosen, structures, bounds, lattices, size, axes in groups:
+        grid = mesh = directions = None
         if chosen != "pairs":
             like = here, dtype
-            grid = fixed_reciprocal_grid(lattices, bounds, k_cut, include_zero_mode, chosen in ("direct", "mesh"), like)
+            n_window = window_modes(tolerance)[1] if axes else 0
+            only_inside = chosen in ("direct", "mesh")
+            what = lattices, bounds, k_cut, include_zero_mode
+            grid = fixed_reciprocal_grid(*what, only_inside, like, axes, n_window)
             if size is not None:
-                mesh = fixed_mesh_modes(size, lattices, bounds, k_cut, include_zero_mode, like)
+                mesh = fixed_mesh_modes(size, *what, like, axes, n_window)
+            if axes:
+                stand_in = torch.frombuffer(bytearray(lattices), dtype=torch.float64).reshape(-1, 3, 3)
+                periods, helpers = stand_in[:, list(axes)].norm(dim=2), helpers_of(stand_in, axes)
+                directions = open_directions(axes, helpers, periods, grid.modes, tolerance, like)
         if order is None:
-            made.append(Group(chosen, bounds, grid, mesh=mesh))
+            made.append(Group(chosen, bounds, grid, mesh=mesh, directions=directions))
             continue
         index, filled = _padded_index(starts[structures], counts[structures])
         mask = None if filled.all() else torch.from_numpy(filled).to(here, dtype)
         members = torch.tensor(structures, device=here)
-        made.append(Group(chosen, bounds, grid, members, order[torch.from_numpy(index).to(here)], mask, mesh))
+        atoms = order[torch.from_numpy(index).to(here)]
+        made.append(Group(chosen, bounds, grid, members, atoms, mask, mesh, directions))
     return Plan(tuple(made), n_atoms, n_structures, fixed_cells)
+
+
+def _stand_in_lattices(
+    lattice: Tensor, periodic: np.ndarray, by_fourier: np.ndarray, batch: Tensor | None, positions: Tensor | None
+) -> Tensor:
+    """The cells (B,3,3), of structures by Fourier sums with vectors in open directions as long as their extent asks.
+
+    Raises
+    ------
+    ValueError : positions are missing, or periodic vectors span nothing.
+    """
+    if positions is None:
+        raise ValueError("structures with open directions are planned for their extent; give `positions`")
+    lattice, positions = lattice.clone(), positions.detach().cpu().double()
+    of_atoms = torch.zeros(len(positions), dtype=torch.long) if batch is None else batch.cpu()
+    for pattern in np.unique(periodic[by_fourier], axis=0):
+        if pattern.all():
+            continue
+        axes = tuple(np.flatnonzero(~pattern).tolist())
+        members = np.flatnonzero((periodic == pattern).all(1) & by_fourier)
+        cells = lattice[members]
+        helpers = helpers_of(cells, axes)
+        units = stand_in_cells(cells, axes, torch.ones(len(members), len(axes), dtype=torch.float64), helpers)
+        for i, volume in zip(members, torch.linalg.det(units).abs().tolist(), strict=True):
+            if not volume > 1e-6:
+                raise ValueError(f"structure {i} is periodic but its cell has no extent there: {lattice[i].tolist()}")
+        extents = []
+        for i, inverse in zip(members, torch.linalg.inv(units), strict=True):
+            along = (positions[of_atoms == i] @ inverse)[:, list(axes)]
+            extents.append((along.amax(0) - along.amin(0)).numpy())
+        periods = torch.from_numpy(periods_of(np.stack(extents)))
+        lattice[members] = stand_in_cells(cells, axes, periods, helpers)
+    return lattice
 
 
 def _atoms_per_structure(batch: Tensor | None, n_atoms: int, n_structures: int) -> np.ndarray:
@@ -124,35 +199,39 @@ def _atoms_per_structure(batch: Tensor | None, n_atoms: int, n_structures: int) 
 def _grouped(
     cells: bytes,
     counts: bytes,
-    periodic: bytes,
+    periodicity: bytes,
+    by_fourier: bytes,
     k_cut: float,
     method: str,
     device: str,
     n_latent: int,
     accuracy: tuple[float, float],
-) -> list[tuple[str, list[int], Bounds, bytes, MeshSize | None]]:
-    """Method, structures, bounds of modes, distinct cells and size of the mesh of each group, structures of one method
-    and similar cost together; remembered, since the host's share of the work is what counts for small structures. Bytes
-    of cells (B,3,3), counts (B,), periodic (B,).
+) -> list[tuple[str, list[int], Bounds, bytes, MeshSize | None, Axes]]:
+    """Method, structures, bounds of modes, distinct cells, size of the mesh and open directions of each group.
+
+    Structures of one method, periodicity and similar cost go together. Remembered, since the host's share of the work
+    is what counts for small structures. Bytes of cells (B,3,3), counts (B,), periodicity (B,3), by_fourier (B,).
     """
     lattice = np.frombuffer(cells).reshape(-1, 3, 3)
     n_atoms = np.frombuffer(counts, dtype=np.int64)
-    is_periodic = np.frombuffer(periodic, dtype=bool)
-    _check_volumes(lattice, is_periodic)
-    aperiodic = np.flatnonzero(~is_periodic & (n_atoms > 0)).tolist()
-    pairs = [("pairs", members, (0, 0, 0), b"", None) for members in _of_similar_size(aperiodic, n_atoms)]
-    bounds = mode_bounds(lattice, k_cut)  # (B, 3)
+    is_open = ~np.frombuffer(periodicity, dtype=bool).reshape(-1, 3)
+    by_modes = np.frombuffer(by_fourier, dtype=bool)
+    _check_volumes(lattice, by_modes)
+    aperiodic = np.flatnonzero(~by_modes & (n_atoms > 0)).tolist()
+    pairs = [("pairs", members, (0, 0, 0), b"", None, ()) for members in _of_similar_size(aperiodic, n_atoms)]
+    bounds = mode_bounds(lattice, k_cut, is_open, window_modes(accuracy[0])[1])  # (B, 3)
     cost = n_atoms * (bounds[:, 0] + 1.0) * (2 * bounds[:, 1] + 1) * (2 * bounds[:, 2] + 1)
-    groups: list[tuple[str, list[int], MeshSize | None]] = []
-    for i in sorted(np.flatnonzero(is_periodic & (n_atoms > 0)).tolist(), key=cost.__getitem__):
-        chosen = _cheapest(cost[i], cost[is_periodic].sum(), device, n_latent) if method == "auto" else method
-        size = mesh_size(lattice[i], bounds[i], *accuracy) if chosen == "mesh" else None
-        like = [g for g in groups if g[0] == chosen and g[2] == size and cost[i] <= SIMILAR_COST * cost[g[1][0]]]
+    groups: list[tuple[str, list[int], MeshSize | None, Axes]] = []
+    for i in sorted(np.flatnonzero(by_modes & (n_atoms > 0)).tolist(), key=cost.__getitem__):
+        chosen = _cheapest(cost[i], cost[by_modes].sum(), device, n_latent) if method == "auto" else method
+        size = mesh_size(lattice[i], bounds[i], *accuracy, is_open[i]) if chosen == "mesh" else None
+        what = chosen, size, tuple(np.flatnonzero(is_open[i]).tolist())
+        like = [g for g in groups if (g[0], *g[2:]) == what and cost[i] <= SIMILAR_COST * cost[g[1][0]]]
         if like and chosen != "nufft":
             like[-1][1].append(i)
         else:
-            groups.append((chosen, [i], size))
-    return pairs + [(m, s, tuple(bounds[s].max(0).tolist()), _distinct(lattice[s]), n) for m, s, n in groups]
+            groups.append((chosen, [i], *what[1:]))
+    return pairs + [(m, s, tuple(bounds[s].max(0).tolist()), _distinct(lattice[s]), *more) for m, s, *more in groups]
 
 
 def _of_similar_size(structures: list[int], n_atoms: np.ndarray) -> list[list[int]]:
@@ -186,19 +265,11 @@ def _check_volumes(cells: np.ndarray, periodic: np.ndarray) -> None:
         raise ValueError(f"structure {i} is periodic but its cell has no volume: {cells[i].tolist()}")
 
 
-def _is_periodic(pbc: Tensor | None, n_structures: int) -> bytes:
-    """One byte per structure: whether it is periodic along all three directions or along none."""
+def _periodicity(pbc: Tensor | None, n_structures: int) -> np.ndarray:
+    """Periodicity (B,3) on the host."""
     if pbc is None:
-        return b"\x01" * n_structures
-    pbc = pbc.reshape(-1, 3).cpu().numpy()
-    periodic = pbc.all(1)
-    if (mixed := periodic != pbc.any(1)).any():
-        i = int(np.flatnonzero(mixed)[0])
-        raise ValueError(
-            f"structure {i} is periodic along some directions only, pbc = {pbc[i].tolist()}; make it periodic along "
-            "all three, with vacuum where it should not repeat, or along none"
-        )
-    return periodic.tobytes()
+        return np.ones((n_structures, 3), dtype=bool)
+    return np.ascontiguousarray(pbc.reshape(-1, 3).cpu().numpy().astype(bool))
 
 
 def _padded_index(starts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

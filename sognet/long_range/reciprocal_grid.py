@@ -1,5 +1,7 @@
 """The reciprocal lattice within a sphere: the integer modes m of a cell with |k| <= k_cut, and |k|² at them.
 
+In directions in which structures are not periodic the modes are those of open_directions, and |k|² leaves them out.
+
 Half of the modes suffice, since S(−k) = S(k)* for real latents. As in a real FFT they lie in the half box
 0 <= m_1 <= M_1, |m_2| <= M_2, |m_3| <= M_3. One mode of each pair ±m counts twice, the other not at all.
 """
@@ -12,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sognet.long_range.open_directions import Axes, open_bound
+
 Bounds = tuple[int, int, int]
 """(M_1, M_2, M_3): the largest mode number along each reciprocal vector."""
 
@@ -22,15 +26,18 @@ class ReciprocalGrid:
 
     modes: Tensor  # (K, 3) integers
     multiplicity: Tensor  # (G, K): how often a mode counts, 0 beyond k_cut
-    k_squared: Tensor  # (G, K), 1/Å²
+    k_squared: Tensor  # (G, K), 1/Å², of the periodic directions
     inverse_cells: Tensor  # (G, 3, 3), 1/Å: fractional = positions @ inverse
     volumes: Tensor  # (G,), Å³
 
 
-def mode_bounds(cells: np.ndarray, k_cut: float) -> np.ndarray:
-    """Largest mode numbers inside |k| <= k_cut, |m_i| <= k_cut |a_i|/2π: cells (B,3,3) in Å, k_cut in 1/Å -> (B,3)."""
+def mode_bounds(cells: np.ndarray, k_cut: float, is_open: np.ndarray, n_window: int) -> np.ndarray:
+    """Largest mode numbers inside |k| <= k_cut, |m_i| <= k_cut |a_i|/2π: cells (B,3,3) in Å, k_cut in 1/Å -> (B,3).
+    Along the open directions (B,3) there are those of the window as well.
+    """
     lengths = np.sqrt(np.square(cells).sum(2))
-    return (k_cut / (2 * math.pi) * (1 + 1e-12) * lengths).astype(int)
+    periodic = (k_cut / (2 * math.pi) * (1 + 1e-12) * lengths).astype(int)
+    return np.where(is_open, open_bound(lengths, k_cut, n_window), periodic)
 
 
 @lru_cache(maxsize=256)
@@ -49,21 +56,33 @@ def half_space_modes(bounds: Bounds, device: torch.device, dtype: torch.dtype) -
 
 @lru_cache(maxsize=8)
 def fixed_reciprocal_grid(
-    cells: bytes, bounds: Bounds, k_cut: float, include_zero_mode: bool, only_inside: bool, like: tuple
+    cells: bytes,
+    bounds: Bounds,
+    k_cut: float,
+    include_zero_mode: bool,
+    only_inside: bool,
+    like: tuple,
+    axes: Axes = (),
+    n_window: int = 0,
 ) -> ReciprocalGrid:
     """Grid of cells given as the bytes of (G,3,3) doubles; remembered, since the same few cells come again and again in
     simulation and in most training sets. `like`: device and dtype.
 
     Which modes count, |k| <= k_cut, is decided here, in double precision. With `only_inside` the modes that count in no
-    cell are dropped, else the whole half box is kept.
+    cell are dropped, else the whole half box is kept. Of cells that are open along some axes, the modes of which
+    `n_window` are those of the window, all modes within an ellipse count, the mode zero as well.
     """
     device, dtype = like
     with torch.inference_mode(False), torch.no_grad():
         lattices = torch.frombuffer(bytearray(cells), dtype=torch.float64).reshape(-1, 3, 3)
         modes, multiplicity = half_space_modes(bounds, lattices.device, lattices.dtype)
-        grid = reciprocal_grid(lattices, modes, multiplicity)
+        grid = reciprocal_grid(lattices, modes, multiplicity, axes)
         multiplicity = multiplicity * (grid.k_squared <= k_cut**2)
-        if not include_zero_mode:
+        for d in axes:
+            largest = torch.from_numpy(open_bound(lattices[:, d].norm(dim=1).numpy(), k_cut, n_window))
+            inside = grid.k_squared / k_cut**2 + (modes[:, d] / largest[:, None]).square() <= 1 + 1e-12
+            multiplicity = multiplicity * inside
+        if not (include_zero_mode or axes):
             multiplicity = multiplicity * (grid.k_squared > 0)
         k_squared = grid.k_squared
         if only_inside:
@@ -73,11 +92,17 @@ def fixed_reciprocal_grid(
         return ReciprocalGrid(*(x.to(device, dtype) for x in vars(found).values()))
 
 
-def reciprocal_grid(cells: Tensor, modes: Tensor, multiplicity: Tensor) -> ReciprocalGrid:
-    """Grid of cells (G,3,3) for given modes, differentiable in them: k = 2π m·(A⁻¹)ᵀ. Lattice vectors in rows."""
+def reciprocal_grid(cells: Tensor, modes: Tensor, multiplicity: Tensor, axes: Axes = ()) -> ReciprocalGrid:
+    """Grid of cells (G,3,3) for given modes, differentiable in them: k = 2π m·(A⁻¹)ᵀ. Lattice vectors in rows; those
+    along the open axes stand on the others.
+    """
     inverse = torch.linalg.inv_ex(cells).inverse  # whose errors nobody waits for: cells have a volume
+    integers = modes
+    if axes:
+        modes = modes.clone()
+        modes[:, list(axes)] = 0
     k_squared = (2 * math.pi * modes @ inverse.mT).square().sum(-1)
-    return ReciprocalGrid(modes, multiplicity, k_squared, inverse, volumes(cells))
+    return ReciprocalGrid(integers, multiplicity, k_squared, inverse, volumes(cells))
 
 
 def volumes(cells: Tensor) -> Tensor:

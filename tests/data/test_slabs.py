@@ -1,4 +1,4 @@
-"""Structures that are periodic along some directions only are refused or left out by name, or read as periodic."""
+"""Structures that are periodic along some directions only are taken, or refused by name if a layer cannot sum them."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from sognet.analysis.predictions import predict
 from sognet.data import Splits, from_files
 from sognet.data.slabs import leave_out_slabs
 from sognet.errors import InputError
+from sognet.long_range import FourierConvolution
 
 
 @pytest.fixture
@@ -45,8 +46,10 @@ def test_directions_can_be_set(path):
         splits_of(path, pbc=[True, True])
 
 
-def test_prediction_names_the_slab_and_a_short_range_model_takes_it(path):
+def test_prediction_takes_slabs_or_names_the_first(path, monkeypatch):
     structures, model = splits_of(path).train, small_model()
+    assert all(np.isfinite(p.forces).all() for p in predict(model, structures))
+    monkeypatch.setattr(FourierConvolution, "takes_slabs", False)
     with pytest.raises(InputError, match=r"s\.xyz, frame 3"):
         list(predict(model, structures))
     model.long_range = None

@@ -9,7 +9,7 @@ import torch
 from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.calculator import PropertyNotImplementedError, all_properties
-from ase.calculators.fd import calculate_numerical_stress
+from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.md.verlet import VelocityVerlet
 from structures import graph_of, random_atoms, saved_model, small_model
@@ -203,14 +203,22 @@ def test_stress_is_that_of_finite_strains(device):
     np.testing.assert_allclose(atoms.get_stress(), calculate_numerical_stress(atoms, eps=1e-5), atol=1e-8)
 
 
-def test_slabs_are_refused_by_a_model_with_long_range_and_taken_without():
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("pbc", [(True, True, False), (False, True, False)])
+def test_slabs_and_wires(pbc, device):
+    """Vacuum changes nothing, twice the cell has twice the energy, forces are those of finite differences."""
     atoms = random_atoms()
-    atoms.pbc = [True, True, False]
-    with pytest.raises(InputError, match="T T F"):
-        SOGNetCalculator(small_model()).get_potential_energy(atoms)
-    model = small_model()
-    model.long_range = None
-    assert np.isfinite(SOGNetCalculator(model).get_potential_energy(atoms))
+    atoms.pbc = pbc
+    calculator = SOGNetCalculator(small_model(), device)
+    energy, forces = calculator.get_potential_energy(atoms), calculator.get_forces(atoms)
+    np.testing.assert_allclose(forces.sum(0), 0, atol=1e-7)
+    bare = atoms.copy()
+    atoms.calc = calculator
+    np.testing.assert_allclose(forces[:2], calculate_numerical_forces(atoms, eps=1e-4, iatoms=[0, 1]), atol=1e-6)
+    bare.cell[~np.array(pbc)] = 0
+    assert calculator.get_potential_energy(bare) == pytest.approx(energy, abs=1e-8)
+    twice = atoms.repeat((1, 2, 1))
+    assert calculator.get_potential_energy(twice) == pytest.approx(2 * energy, abs=1e-6)
 
 
 def test_a_device_that_is_not_here_is_refused():

@@ -7,6 +7,7 @@ from structures import labelled_atoms
 from sognet.cli.configuration import CONFIGURATION
 from sognet.data import Keys, Splits, Structure
 from sognet.errors import InputError
+from sognet.long_range import FourierConvolution
 from sognet.training.build import check_elements, takes_slabs
 
 
@@ -21,8 +22,10 @@ def test_element_of_another_split_is_named_with_file_and_frame(split):
         check_elements(Splits("a", known, **{split: other}), ["Na", "Cl"])
 
 
-@pytest.mark.parametrize(("long_range", "taken"), [("power_law", False), ("log_spaced", False), ("none", True)])
-def test_slabs_are_for_models_without_a_long_range(long_range, taken):
-    with initialize_config_dir(str(CONFIGURATION), version_base=None):
-        config = compose("train", overrides=[f"model/long_range={long_range}"])
-    assert takes_slabs(config, []) is taken
+@pytest.mark.parametrize("taken", [True, False])
+def test_the_layer_says_whether_it_takes_slabs(taken, monkeypatch):
+    monkeypatch.setattr(FourierConvolution, "takes_slabs", taken)
+    for long_range in ("power_law", "log_spaced", "none"):
+        with initialize_config_dir(str(CONFIGURATION), version_base=None):
+            config = compose("train", overrides=[f"model/long_range={long_range}"])
+        assert takes_slabs(config, []) is (taken or long_range == "none")

@@ -68,11 +68,6 @@ def inspect(splits: Splits) -> dict[str, Any]:
     in_order = sorted(everything, key=_place)
     standing_out = outliers(in_order)
     said = [*sanity_warnings(in_order, ratios), *sentences(standing_out)]
-    if slabs := [s for s in in_order if s.pbc.any() and not s.pbc.all()]:
-        said.append(
-            f"{len(slabs)} structures are periodic along some directions only ({slabs[0].source}); a model with a long "
-            "range refuses them: set dataset.pbc=[true,true,true], or take model/long_range=none"
-        )
     if across:
         said.append(f"{len(across)} structures are in two splits: {across[0].sources[0]} is {across[0].sources[1]}")
     if contradicting:

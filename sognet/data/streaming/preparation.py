@@ -49,7 +49,7 @@ def run(config: DictConfig) -> None:
     sizes = ", ".join(f"{split['structures']} {name}" for name, split in index["splits"].items())
     print(f"{sizes} structures are in {folder}; train with dataset=stream dataset.path={folder}")
     if n_slabs := sum(split["slabs"]["structures"] for split in index["splits"].values()):
-        print(f"{n_slabs} of them are periodic along some directions only; a model with a long range refuses them")
+        print(f"{n_slabs} of them are periodic along some directions only")
 
 
 def prepare(

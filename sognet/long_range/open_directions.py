@@ -1,0 +1,153 @@
+"""Structures that are periodic along some directions only: what takes the place of exp(−k²/s²) in an open direction.
+
+A Gaussian is a product of one-dimensional ones, so each open direction stands for itself. Along it, positions repeat
+with a period L of four times the largest distance D between atoms, and the Gaussian becomes the periodic function
+
+    f(z) = b + (exp(−s²z²/4) − b) W(z),    b = exp(−s²D²/4),
+
+with a smooth window W that is 1 for |z| <= D and falls to 0 at L/2. It equals the Gaussian at every distance that
+occurs, so nothing of the repetition is felt, whatever the width, and no vacuum is needed. A Gaussian much wider than
+the structure is nearly a constant, which stays in the mode zero and makes no force. The Fourier coefficients of f are a
+sum over points, differentiable in s.
+
+The window is one minus the integral of a Kaiser–Bessel bump, J. F. Kaiser, R. W. Schafer, IEEE Trans. Acoust. Speech
+Signal Process. 28, 105 (1980).
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from scipy.special import i0e
+from torch import Tensor
+
+from sognet.long_range.multiplier import SumOfGaussians
+
+PERIOD = 4.0
+"""L/D."""
+
+Axes = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OpenDirections:
+    """What the modes of structures (G) need that are open along the same directions."""
+
+    axes: Axes
+    helpers: Tensor  # (G, 3), of wires: what is not parallel to the periodic vector
+    periods: Tensor  # (G, n_axes), Å
+    numbers: Tensor  # (n_axes, K), |m| of every mode along each axis
+    table: Tensor  # (M+1, J): from values at J points to the coefficients m = 0..M
+
+
+def window_modes(tolerance: float) -> tuple[float, int]:
+    """Shape β of the bump, and the number of modes after which the coefficients of W are below the tolerance."""
+    shape = 5.0 - math.log(tolerance)
+    return shape, math.ceil(1.33 * shape)
+
+
+def open_bound(length: np.ndarray, k_cut: float, n_window: int) -> np.ndarray:
+    """Largest mode along an open direction of period `length` in Å."""
+    return np.ceil(np.hypot(k_cut * length / (2 * math.pi), n_window)).astype(int)
+
+
+def periods_of(extents: np.ndarray) -> np.ndarray:
+    """Periods in Å for distances between atoms up to the extents in Å, with room to move; steps of 10 %."""
+    room = 1.05 * extents + 0.5
+    return PERIOD * 1.1 ** np.ceil(np.log(room) / math.log(1.1) - 1e-9)
+
+
+def stand_in_cells(cell: Tensor, axes: Axes, periods: Tensor, helpers: Tensor) -> Tensor:
+    """Cells (G,3,3) whose open vectors, of the periods (G, n_axes) in Å, stand on the periodic ones and on each other.
+
+    Differentiable in the periodic vectors; what `cell` has in open directions is not read.
+    """
+    rows = list(cell.unbind(1))
+    if len(axes) == 1:
+        (d,) = axes
+        rows[d] = _unit(torch.linalg.cross(rows[(d + 1) % 3], rows[(d + 2) % 3]))
+    elif len(axes) == 2:
+        (along,) = {0, 1, 2} - set(axes)
+        first = _unit(torch.linalg.cross(rows[along], helpers))
+        rows[axes[0]], rows[axes[1]] = first, _unit(torch.linalg.cross(rows[along], first))
+    else:
+        rows = list(torch.eye(3, dtype=cell.dtype, device=cell.device).expand(len(cell), 3, 3).unbind(1))
+    for i, d in enumerate(axes):
+        rows[d] = rows[d] * periods[:, i, None]
+    return torch.stack(rows, 1)
+
+
+def helpers_of(cell: Tensor, axes: Axes) -> Tensor:
+    """Of each wire a Cartesian unit vector (G,3) that stands best on its periodic vector; zeros for others."""
+    if len(axes) != 2:
+        return torch.zeros_like(cell[:, 0])
+    (along,) = {0, 1, 2} - set(axes)
+    return torch.nn.functional.one_hot(cell[:, along].abs().argmin(1), 3).to(cell.dtype)
+
+
+def open_directions(
+    axes: Axes, helpers: Tensor, periods: Tensor, modes: Tensor, tolerance: float, like: tuple
+) -> OpenDirections:
+    """For modes (K,3) of structures with these periods (G, n_axes); `like`: device and dtype."""
+    device, dtype = like
+    numbers = modes[:, list(axes)].abs().T.long()
+    table = coefficient_table(int(numbers.max()), tolerance).to(device)
+    moved = helpers.to(device, dtype), periods.to(device, dtype)
+    return OpenDirections(axes, *moved, numbers.contiguous().to(device), table)
+
+
+@lru_cache(maxsize=32)
+def coefficient_table(n_modes: int, tolerance: float) -> Tensor:
+    """(M+1, J) in double precision: coefficients m = 0..M of an even function times W from its values at the points
+    z = L j/2(J−1), j = 0..J−1.
+    """
+    n_half = 2 * n_modes + 2  # so that what aliases is far beyond the modes
+    j = np.arange(n_half + 1)
+    share = np.where((j == 0) | (j == n_half), 0.5, 1.0) / n_half
+    cosines = np.cos(np.pi / n_half * (np.outer(np.arange(n_modes + 1), j) % (2 * n_half)))
+    with torch.inference_mode(False):
+        return torch.from_numpy(cosines * share * _window(j / n_half, window_modes(tolerance)[0]))
+
+
+def multiplier(kernel: SumOfGaussians, k_squared: Tensor, directions: OpenDirections) -> Tensor:
+    """Multipliers (P or 1, G, K) at modes with squared wave numbers (G, K) in 1/Å² along the periodic directions."""
+    floor = 0.8 * math.log(torch.finfo(k_squared.dtype).tiny)
+    decays = kernel.bandwidths.square().reciprocal().to(k_squared.dtype)
+    gaussians = torch.exp((-decays[:, :, None, None] * k_squared).clamp(min=floor))  # (P, L, G, K)
+    factors = kernel.weights.double()[:, :, None, None]
+    for i in range(len(directions.axes)):
+        along = _coefficients(kernel.bandwidths.double(), directions.periods[:, i].double(), directions.table)
+        along = along.to(k_squared.dtype).index_select(3, directions.numbers[i])
+        gaussians = gaussians * along
+    return (factors.to(k_squared.dtype) * gaussians).sum(1)
+
+
+def _coefficients(bandwidths: Tensor, periods: Tensor, table: Tensor) -> Tensor:
+    """What takes the place of exp(−k²/s²) at the modes 0..M of periods (G,) in Å: (P, L) -> (P, L, G, M+1)."""
+    half = periods / 2
+    z = torch.linspace(0, 1, table.shape[1], dtype=table.dtype, device=table.device) * half[:, None]  # (G, J)
+    exponents = bandwidths[:, :, None].square() / 4  # (P, L, 1)
+    constant = torch.exp(-exponents * (periods / PERIOD).square())[..., None]  # (P, L, G, 1)
+    values = torch.exp(-exponents[..., None] * z.square()) - constant  # (P, L, G, J)
+    coefficients = values @ table.T
+    coefficients = torch.cat([coefficients[..., :1] + constant, coefficients[..., 1:]], 3)
+    return bandwidths[:, :, None, None] * periods[:, None] / (2 * math.sqrt(math.pi)) * coefficients
+
+
+def _window(x: np.ndarray, shape: float) -> np.ndarray:
+    """W at z = x L/2: 1 up to x = 2/PERIOD, 0 at x = 1."""
+    nodes, weights = np.polynomial.legendre.leggauss(80)
+    t = np.clip((x - 2 / PERIOD) / (1 - 2 / PERIOD), 0, 1)
+
+    def integral(upper: np.ndarray) -> np.ndarray:
+        u = upper[:, None] / 2 * (nodes + 1)
+        argument = shape * np.sqrt(np.clip(1 - (2 * u - 1) ** 2, 0, None))
+        return (upper[:, None] / 2 * weights * i0e(argument) * np.exp(argument - shape)).sum(1)
+
+    return 1 - integral(t) / integral(np.ones(1))
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return vectors / vectors.square().sum(1, keepdim=True).sqrt()

@@ -63,7 +63,8 @@ def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOG
         cutoff = config.model.short_range.cutoff if counts_neighbors else None
         found = splits.statistics or cached_statistics(splits.train, cutoff, config.paths.data)
         model = build_model(config.model, found, splits.train, trust)
-        initialize(model, splits.train, config.model.get("initial_charges"))
+        fitted = config.model.reference_energies is None
+        initialize(model, splits.train, config.model.get("initial_charges"), fitted)
     check_elements(splits, model.short_range.species)
     check_rebuilds(model, trust)
     model.charge_key = config.dataset.get("charge_key") or model.charge_key

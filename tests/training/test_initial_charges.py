@@ -11,6 +11,7 @@ from structures import deep_potential
 from sognet import SOGNet
 from sognet.data import Keys, Structure
 from sognet.long_range import FourierConvolution, SumOfGaussians
+from sognet.model.reference_energies import ReferenceEnergies
 from sognet.simulation import predict
 from sognet.training.initial_charges import charges_from_forces
 from sognet.training.initial_values import initialize
@@ -18,12 +19,12 @@ from sognet.training.initial_values import initialize
 COULOMB = 14.3996454784255  # eV Å
 
 
-def model_of(species, device="cpu", n_latent=1) -> SOGNet:
+def model_of(species, device="cpu", n_latent=1, **others) -> SOGNet:
     torch.manual_seed(0)
     kernel = SumOfGaussians.power_law(1.0, 4.0, n_gaussians=12)
     layer = FourierConvolution(kernel, remove_self_interaction=True)
     settings = {"latent_bias": False, "latent_scale": 0.03, "neutral": True, "standardize": True}
-    return SOGNet(deep_potential(4.0, species), layer, n_latent=n_latent, **settings).to(device)
+    return SOGNet(deep_potential(4.0, species), layer, n_latent=n_latent, **settings, **others).to(device)
 
 
 def clusters(charges: dict[str, float], n: int = 30) -> list[Structure]:
@@ -60,6 +61,23 @@ def test_latents_start_at_the_charges_of_ions(device):
     assert latent[numbers == 11].mean() - latent[numbers == 17].mean() == pytest.approx(2.0, abs=0.2)
 
 
+def test_reference_energies_leave_out_what_the_initial_charges_explain():
+    """Rock salt with Madelung's energy: a model that starts with its charges starts with its energy."""
+    madelung, frames, rng = -1.747565 * COULOMB / 2.82, [], np.random.default_rng(0)
+    for number in range(6):
+        atoms = bulk("NaCl", "rocksalt", 5.64, cubic=True)
+        atoms.rattle(0.02, rng=rng)
+        atoms.info["energy"] = 4 * madelung
+        frames.append(Structure.from_atoms(atoms, Keys(forces=None), f"frame {number}"))
+    salt = {"Na": 1.0, "Cl": -1.0}
+    for model, initial in ((model_of(["Cl", "Na"]), salt), (model_of(["Cl", "Na"], charges=salt), None)):
+        model.composition = ReferenceEnergies(dict.fromkeys(salt, madelung / 2))
+        initialize(model, frames, initial, fitted_energies=True)
+        found = predict([s.to_atoms() for s in frames], model)
+        assert all(other["energy_long_range"] < 0.25 * 4 * madelung for other in found.other_results)
+        np.testing.assert_allclose(found.energy, 4 * madelung, atol=0.05)
+
+
 @pytest.mark.parametrize("n_latent", [1, 2])
 def test_a_metal_has_no_charges(n_latent, device):
     rng = np.random.default_rng(0)
@@ -87,3 +105,13 @@ def test_the_total_charges_that_latents_add_up_to_are_said(caplog):
     with caplog.at_level("INFO"):
         initialize(model_of(["Cl", "Na"]), frames, None)
     assert "add up to its total charge, -1, 0, 2 e (dataset.charge_key)" in caplog.text
+
+
+def test_a_sample_without_forces_is_not_said_to_ask_for_no_charges(caplog):
+    frames = clusters({"Na": 1.0, "Cl": -1.0}, n=4)
+    for frame in frames:
+        frame.forces = None
+    with caplog.at_level("INFO"):
+        initialize(model_of(["Cl", "Na"]), frames, "auto")
+    assert "two structures with forces or more" in caplog.text
+    assert "ask for none" not in caplog.text

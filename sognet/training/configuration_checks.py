@@ -13,6 +13,7 @@ from typing import Any, Literal
 from hydra.errors import InstantiationException
 from hydra.experimental.callback import Callback
 from hydra.utils import get_object
+from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
@@ -160,6 +161,15 @@ def contradictions(config: DictConfig, overrides: Sequence[str] = ()) -> Iterato
                 f"callbacks.{name}.save_top_k={kept}: several checkpoints cannot all be {callback.filename}.ckpt; set "
                 f"callbacks.{name}.filename='{{epoch}}', and the best is best.ckpt as well when training ends"
             )
+    if config.train and not any(_saves(callback) for callback in config.callbacks.values() if callback):
+        chosen = next((o.partition("=")[2].strip("[]'\"") for o in overrides if o.startswith("callbacks=")), "")
+        others = [name for name in (n.strip() for n in chosen.split(",")) if name not in ("", "default", "null")]
+        yield (
+            "callbacks: nothing saves a checkpoint, so that the training would be lost; keep the default callbacks, "
+            f"'callbacks=[{','.join(['default', *others])}]'"
+        )
+    if trainer.get("enable_checkpointing") is False:
+        yield "trainer.enable_checkpointing=false: a run reports on its checkpoints; leave it out"
     of_the_model = [n for n in given if n.partition("/")[0].partition(".")[0] == "model"]
     if config.start_from and set(of_the_model) - {"model.reference_energies"}:
         yield f"{of_the_model[0]} and start_from both say what the model is; leave one of them out"
@@ -196,6 +206,16 @@ def contradictions(config: DictConfig, overrides: Sequence[str] = ()) -> Iterato
             "optimizer=lbfgs has no module.kernel_lr_factor, latent_lr_factor or kernel_weight_decay; leave them out "
             "or set optimizer=adam"
         )
+
+
+def _saves(callback: DictConfig) -> bool:
+    """Whether a callback saves checkpoints."""
+    target = callback.get("_target_")
+    if not isinstance(target, str):
+        return False
+    made = get_object(target)
+    made = made if inspect.isclass(made) else _hints(made).get("return", Checkpoint)  # of a function, what it returns
+    return inspect.isclass(made) and issubclass(made, Checkpoint)
 
 
 def _of_the_length(config: DictConfig, given: Collection[str]) -> Iterator[str]:
@@ -285,9 +305,18 @@ def _check_type(value: Any, hint: Any, dotted: str) -> None:
         TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
     except ValidationError as error:
         reasons = dict.fromkeys(e["msg"] for e in error.errors() if "is_instance_of" not in e["type"])
-        raise InputError(f"{dotted}={value}: {'; or '.join(reasons).lower()}") from None
+        said = "; or ".join(reasons).lower()
+        if "valid string" in said:
+            example = _in_quotes(dotted, value)
+            said += f"; text that reads as a number or as true, false or null needs quotes of its own: {example}"
+        raise InputError(f"{dotted}={value}: {said}") from None
     except PydanticUserError:  # a hint that configured settings cannot hit, or with settings of its own
         return
+
+
+def _in_quotes(dotted: str, value: Any) -> str:
+    """A setting of text, as a shell takes it."""
+    return f"'{dotted}=[\"2024\"]'" if isinstance(value, list) else f"'{dotted}=\"2024\"'"
 
 
 def _hints(function: Callable) -> dict[str, Any]:

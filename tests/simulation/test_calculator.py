@@ -11,7 +11,9 @@ from ase.build import bulk
 from ase.calculators.calculator import PropertyNotImplementedError, all_properties
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.filters import FrechetCellFilter
 from ase.md.verlet import VelocityVerlet
+from ase.optimize import FIRE
 from structures import graph_of, random_atoms, saved_model, small_model
 
 from sognet import SOGNetCalculator, load_model
@@ -119,6 +121,35 @@ def test_total_charge_is_part_of_the_state():
     atoms.rattle(0.01)
     with pytest.warns(UserWarning, match="q_total"):
         atoms.get_potential_energy()
+
+
+def test_one_calculator_for_many_structures_and_changes_of_any_kind():
+    """Also where `calculate` is called directly (QUIP#243, AIMNet2#30)."""
+    calculator, fresh = SOGNetCalculator(small_model()), SOGNetCalculator(small_model())
+    frames = [random_atoms(seed=seed) for seed in range(3)]
+    swapped, stretched, moved = (frames[0].copy() for _ in range(3))
+    swapped.numbers = frames[0].numbers[::-1]
+    stretched.set_cell(stretched.cell * 1.1)
+    moved.positions[0] += 0.1
+    for atoms in (*frames, swapped, stretched, moved):
+        fresh.reset()
+        expected = fresh.get_potential_energy(atoms)
+        atoms.calc = calculator
+        calculator.calculate(atoms, ["energy"])
+        assert calculator.results["energy"] == expected
+        assert atoms.get_potential_energy() == expected
+
+
+def test_cells_relax():
+    """By ASE's filters, which ask for the stress (deepmd-kit#4901)."""
+    atoms = random_atoms()
+    atoms.calc = SOGNetCalculator(small_model(), dtype=torch.float64)
+    before, pressure = atoms.get_potential_energy(), np.abs(atoms.get_stress()).max()
+    volume = atoms.get_volume()
+    FIRE(FrechetCellFilter(atoms), logfile=None).run(fmax=1e-9, steps=20)
+    assert atoms.get_potential_energy() < before
+    assert atoms.get_volume() != pytest.approx(volume, rel=1e-6)
+    assert np.abs(atoms.get_stress()).max() < pressure
 
 
 def test_the_model_of_the_caller_stays_as_it_is():

@@ -48,6 +48,15 @@ def test_schedules_go_on_in_the_unit_that_is_asked_for(overrides, interval):
     assert build_module(config, small_model(), PotentialLoss(1.0, 1.0)).scheduler_interval == interval
 
 
+def test_rates_of_a_sweep_are_numbers():
+    """Also those that YAML takes for text (hydra#999)."""
+    (jobs,) = BasicSweeper.split_arguments(
+        OverridesParser.create().parse_overrides(["optimizer.lr=1e-5,5E-6,.00002"]), None
+    )
+    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+        assert [compose("train", job).optimizer.lr for job in jobs] == [1e-5, 5e-6, 2e-5]
+
+
 def test_each_job_of_a_sweep_over_epochs_has_the_schedule_of_its_own_length(tmp_path):
     """Jobs as Hydra's sweeper makes them; rates fall by a cosine to zero at the end of each."""
     parsed = OverridesParser.create().parse_overrides(["epochs=2,6", "trainer=cpu", "logger=csv"])

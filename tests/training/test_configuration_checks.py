@@ -53,6 +53,11 @@ def checked(*overrides: str) -> None:
         (["+trainer.limit_test_batches=1"], "test=false"),
         (["callbacks.checkpoint.save_top_k=3"], r"callbacks.checkpoint.filename='\{epoch\}'"),
         (["+callbacks.checkpoint.save_top_k=3"], r"callbacks.checkpoint.filename='\{epoch\}'"),
+        (["callbacks=ema"], r"nothing saves a checkpoint.*'callbacks=\[default,ema\]'"),  # Lightning#6763
+        (["callbacks=[ema,early_stopping]"], r"'callbacks=\[default,ema,early_stopping\]'"),
+        (["callbacks.last=null", "callbacks.checkpoint=null"], "nothing saves a checkpoint"),
+        (["+trainer.enable_checkpointing=false"], "enable_checkpointing"),
+        (["tags=[1E234,2024]"], r"tags=\[1e\+234, 2024\]: .*quotes of its own: 'tags=\[\"2024\"\]'"),  # hydra#2599
         (["tags=mine"], "tags=mine: .*list"),
         (["test=perhaps"], "test=perhaps: .*boolean"),
         (["+warmup=3"], "no warmup; there are name"),
@@ -91,6 +96,8 @@ def test_values_that_stand_for_others_are_accepted():
     checked("epochs=40", "experiment=water")
     checked("time=00:20:00", "experiment=dimers")
     checked("epochs=null", "steps=20")
+    checked('tags=["2024"]', "callbacks.last=null")
+    checked("callbacks=ema", "train=false")
     checked("batch.stages=[{batch_size: 8, epochs: 3}]", "trainer.max_time=00:00:20:00", "model.energy_hidden=[8]")
 
 

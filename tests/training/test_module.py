@@ -51,6 +51,17 @@ def test_loss_of_a_batch_is_the_mean_of_its_structures(graphs, device):
         torch.testing.assert_close(value, torch.stack([t[name] for t in alone]).mean())
 
 
+def test_batches_larger_than_the_data_hold_all_of_them(graphs):
+    """And neither is skipped nor an error (metatrain#521, metatrain#711)."""
+    trained = []
+    for batch_size in (4, 500):
+        module = PotentialModule(small_model(), PotentialLoss(1.0, 1.0), partial(AdamW, lr=0.1))
+        assert fit(module, graphs, [], batch_size=batch_size, max_epochs=2).global_step == 2
+        trained.append(module.model.state_dict())
+    for name, value in trained[0].items():
+        torch.testing.assert_close(trained[1][name], value, rtol=0, atol=0)
+
+
 def test_weights_of_the_loss_change_by_stage_in_training_alone(graphs):
     seen = []
 

@@ -19,6 +19,9 @@ N_STEPS = 5
 PLAUSIBLE_SLOPE = (0.7, 1.4)  # of energy differences over the work of the forces
 CORRELATION = 0.5
 
+SAME_CALCULATION = 0.01  # of the energies, by which a free energy in the same unit may differ
+SMEARING = 5e-4  # eV/atom, of that difference from structure to structure
+
 KCAL, HARTREE, BOHR = units.kcal / units.mol, units.Hartree, units.Bohr
 SLOPES = {
     -1.0: "the forces have the wrong sign: they are gradients of the energy",
@@ -52,6 +55,7 @@ def sanity_warnings(structures: Sequence[Structure], nearest: Sequence[float]) -
     yield from _length_unit(nearest)
     yield from _net_forces(structures)
     yield from _consistency(structures)
+    yield from _free_energies(structures)
     yield from stress_warnings(structures)
 
 
@@ -146,6 +150,23 @@ def _consistency(structures: Sequence[Structure]) -> Iterator[str]:
         yield (
             f"energies and forces are inconsistent: over {len(pairs)} small steps the energy changes by {slope:.3g} "
             f"times the work of the forces, which should be 1 ({likely})"
+        )
+
+
+def _free_energies(structures: Sequence[Structure]) -> Iterator[str]:
+    """Energies that are not those of which the forces are derivatives: with smearing, that is the free energy."""
+    pairs = [(s.info.get("free_energy"), s.energy, len(s)) for s in structures if s.energy is not None]
+    pairs = [pair for pair in pairs if isinstance(pair[0], int | float | np.number)]
+    if len(pairs) < N_STEPS:
+        return
+    free, energy, size = np.array(pairs, dtype=float).T
+    difference = free - energy
+    of_one_calculation = np.median(np.abs(difference)) < SAME_CALCULATION * np.median(np.abs(energy))
+    spread = float((difference / size).std())
+    if of_one_calculation and spread > SMEARING:
+        yield (
+            f"energy and free_energy of the file differ by {1000 * (difference / size).mean():.3g} meV/atom, give or "
+            f"take {1000 * spread:.2g}; forces are derivatives of the free energy: set dataset.energy_key=free_energy"
         )
 
 

@@ -83,9 +83,17 @@ def push(atoms):
     atoms.arrays["forces"][:, 0] += 0.1
 
 
+def smear(atoms):
+    """As VASP's two energies of a metal: that of no smearing, and that of which the forces are derivatives."""
+    energy = atoms.info["energy"] - 1000.0
+    free = energy - 0.02 * len(atoms) * (1 + np.sin(100 * atoms.positions[0, 0]))
+    atoms.info.update(energy=energy, free_energy=free)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (smear, "differ by -.* meV/atom.*dataset.energy_key=free_energy"),  # QUIP#225
         (scale(forces=-1.0), "wrong sign"),
         (scale(energy=1 / units.Hartree), "energies in Hartree with forces in eV/Å"),
         (scale(forces=units.mol / units.kcal), "forces are large.*kcal/mol/Å"),
@@ -101,6 +109,14 @@ def push(atoms):
 def test_planted_mistakes_are_named(frames, change, said):
     found = inspect(splits_of(frames, change))["warnings"]
     assert any(re.search(said, s) for s in found), found
+
+
+def test_free_energies_that_differ_by_a_constant_or_are_of_another_unit_are_no_mistake(frames):
+    for change in (lambda e: e - 0.4, lambda e: e / units.Hartree):
+        free = [a.copy() for a in frames]
+        for atoms in free:
+            atoms.info["free_energy"] = change(atoms.info["energy"])
+        assert inspect(splits_of(free))["warnings"] == []
 
 
 def test_forces_of_other_frames_are_noticed(frames):

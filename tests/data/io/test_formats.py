@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
 from ase.db import connect
 from ase.io import write
 from program_outputs import write_cp2k, write_gaussian, write_outcar, write_vasprun
@@ -39,6 +41,19 @@ def test_formats_of_full_precision_come_back_exactly(tmp_path, name):
     else:
         write_deepmd(path, frames, hdf5=name == "a.hdf5")
     assert_same(read_structures(path), frames)
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a.traj", "a.db"])
+def test_forces_on_atoms_that_are_held_fixed_are_those_of_the_file(tmp_path, name):
+    """ASE sets them to zero where a structure has constraints (mace#1448)."""
+    frames = labelled_frames(2)
+    held = [atoms.copy() for atoms in frames]
+    for atoms in held:
+        results = {"energy": atoms.info.pop("energy"), "forces": atoms.arrays.pop("forces")}
+        atoms.calc = SinglePointCalculator(atoms, **results, stress=atoms.info.pop("stress"))
+        atoms.set_constraint(FixAtoms([0, 2]))
+    write(tmp_path / name, held)
+    assert_same(read_structures(tmp_path / name), frames, 1e-8, 1e-8, 1e-8, 1e-8)
 
 
 def test_outputs_of_programs_come_back_to_their_digits(tmp_path):

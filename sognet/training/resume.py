@@ -54,6 +54,7 @@ def resumed_configuration(folder: Path, overrides: Sequence[str], trust: Iterabl
     config = overridden(saved, overrides, folder)
     check_saved_targets(config, trust)
     _check_optimizer(before, config, folder / "checkpoints" / LAST)
+    _check_epochs(config, folder / "checkpoints" / LAST)
     if global_rank() == 0:
         save_configuration(config, folder / "config.yaml")
     config.trust = list(trust)
@@ -75,6 +76,15 @@ def _check_optimizer(before: DictConfig, now: DictConfig, last: Path) -> None:
             f"{changed[0]}: {last} is of an earlier version, which does not keep what the optimizer started from, so "
             f"that it cannot change; go on without it, or start_from={last} to train its weights further in a new run"
         )
+
+
+def _check_epochs(config: DictConfig, last: Path) -> None:
+    """Raise an InputError where a run gets fewer epochs than it has had."""
+    most = config.trainer.get("max_epochs")
+    begun = read_checkpoint(last).get("epoch", 0) + 1  # epochs, the last of them perhaps in part
+    if most is not None and 0 <= most < begun - 1:
+        name = "epochs" if config.get("epochs") is not None else "trainer.max_epochs"
+        raise InputError(f"{name}={most}: the run is in epoch {begun} already; give it more, or leave {name} out")
 
 
 def moved(config: DictConfig, folder: Path) -> DictConfig:

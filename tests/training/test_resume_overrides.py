@@ -59,6 +59,16 @@ def test_a_length_takes_the_place_of_the_one_before(run):
         resumed_configuration(run, ["epochs=3", "trainer.max_epochs=4"])
 
 
+def test_fewer_epochs_than_the_run_has_had_are_refused_and_nothing_is_written(run):
+    torch.save({"optimizer_settings": [], "epoch": 29}, run / "checkpoints" / "last.ckpt")
+    before = (run / "config.yaml").read_text()
+    for override in ("epochs=20", "trainer.max_epochs=20"):
+        with pytest.raises(InputError, match=f"{override}: the run is in epoch 30 already; give it more"):
+            resumed_configuration(run, [override])
+    assert (run / "config.yaml").read_text() == before
+    assert resumed_configuration(run, ["epochs=30"]).trainer.max_epochs == 30
+
+
 def test_paths_are_kept_as_they_are_from_every_folder(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a.xyz", "b.xyz"):

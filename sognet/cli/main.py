@@ -153,6 +153,9 @@ def run_command() -> None:
         return
     if command not in COMMANDS:
         names = ", ".join((*COMMANDS, *OTHER_COMMANDS))
+        first = command.split()[0] if command.split() else ""
+        if longer := [name for name in COMMANDS if name.startswith(f"{first} ")]:
+            sys.exit(f"sognet {first} needs another word: {' or '.join(f'sognet {name}' for name in longer)}")
         sys.exit(f"sognet has no command {command!r}; there are {names} (see sognet --help)")
     try:
         sys.argv = [sys.argv[0], *quote_arguments(flags_first(sys.argv[2:]))]

@@ -225,6 +225,7 @@ def test_the_tab_key_completes_commands_groups_and_values(tmp_path):
     ("arguments", "expected"),
     [
         (["fit"], "no command 'fit'"),
+        (["data"], "sognet data inspect or sognet data prepare"),
         (["train"], "dataset.path"),
         (["train", "dataset=fils"], "fils"),
         (["train", "trainer.max_epoch=3"], "did you mean trainer.max_epochs?"),

@@ -15,6 +15,7 @@ from sognet.analysis.spread import spreads
 from sognet.data import Splits, StructureDataModule, read_structures
 from sognet.data.streaming.preparation import prepare
 from sognet.data.streaming.sharded import stream
+from sognet.errors import InputError
 from sognet.targets import TARGETS, Target
 from sognet.training.build import check_targets
 from sognet.training.callbacks.validation import TrainingErrors
@@ -63,6 +64,16 @@ def charged_model():
     model = small_model(n_latent=1)
     model.__class__ = Charged
     return model
+
+
+def test_a_target_that_no_file_has_is_named_with_its_keys_and_the_setting_that_is_there(structures):
+    for structure in structures:
+        structure.further.pop("partial_charges")
+    loss = PotentialLoss(1.0, 1.0, targets={"partial_charges": 2.0})
+    with pytest.raises(
+        InputError, match=r"\(loss\.targets\.partial_charges\).*name it q .*leave it out of loss\.targets"
+    ):
+        check_targets(loss, Splits("mine", structures))
 
 
 def test_it_is_read_and_survives_streaming(structures, tmp_path):

@@ -107,7 +107,7 @@ class ProgressLines(ProgressBar):
         print(f"{now} {doing}{self._where(trainer)}{_errors(trainer)}; {elapsed}{time_left}", flush=True)
 
     def _where(self, trainer: lightning.Trainer) -> str:
-        epoch = trainer.current_epoch + 1
+        epoch = min(trainer.current_epoch + 1, max(1, trainer.fit_loop.epoch_progress.current.ready))
         if not trainer.max_epochs or trainer.max_epochs < 0:
             return f"epoch {epoch}, step {trainer.global_step}"
         return f"epoch {min(epoch, trainer.max_epochs)} of {trainer.max_epochs}, step {trainer.global_step}"

@@ -48,7 +48,9 @@ def test_lines_say_epoch_errors_and_the_time_left(capsys):
     pattern = r"\d\d:\d\d:\d\d epoch 2 of 2, step 4: F 1400 meV/Å; validation F 0.123 meV/Å; \d+ s, about 0 s left"
     assert any(re.fullmatch(pattern, line) for line in printed), printed
     assert printed[-1].startswith("training ends: epoch 2 of 2, step 4")
-    assert len(lines(capsys, 30.0, max_steps=3)) == 1
+    for steps, epoch in ((3, 2), (4, 2), (2, 1)):
+        (line,) = lines(capsys, 30.0, max_steps=steps)
+        assert line.startswith(f"training ends: epoch {epoch}, step {steps}: "), line
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers.*")

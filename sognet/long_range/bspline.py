@@ -54,15 +54,18 @@ def _pieces(order: int, n_derivatives: int) -> np.ndarray:
     """Coefficients (order, order) of d^i/du^i M_p(t + s) for s = 0..p−1 by powers of t − 1/2, with du = −dt.
 
     M_p(x) = Σ_k (−1)^k C(p, k) (x − k)_+^(p−1) / (p−1)!
+
+    Sums of integers: in floating point they cancel, and the weights would add up to one with errors of 1e-12.
     """
+    degree = order - 1
     found = np.zeros((order, order))
     for s in range(order):
-        piece = np.polynomial.Polynomial([0.0])
-        for k in range(s + 1):  # (t + s − k)^(p−1), about t = 1/2
-            power = np.polynomial.Polynomial([s - k + 0.5, 1.0]) ** (order - 1)
-            piece = piece + (-1) ** k * math.comb(order, k) / math.factorial(order - 1) * power
-        coefficients = ((-1) ** n_derivatives * piece.deriv(n_derivatives) if n_derivatives else piece).coef
-        found[s, : len(coefficients)] = coefficients
+        for power in range(order):  # of (2(t − 1/2) + 2(s − k) + 1)^degree / 2^degree
+            terms = ((-1) ** k * math.comb(order, k) * (2 * (s - k) + 1) ** (degree - power) for k in range(s + 1))
+            whole = math.comb(degree, power) * 2**power * sum(terms)
+            found[s, power] = whole / (2**degree * math.factorial(degree))
+    for _ in range(n_derivatives):
+        found = -np.pad(found[:, 1:] * np.arange(1, order), ((0, 0), (0, 1)))
     return found
 
 

@@ -39,6 +39,7 @@ class MeshModes:
     index: Tensor  # (K,), place in the flattened half spectrum
     scale: Tensor  # (K,): 1/ŵ
     adjoint_scale: Tensor  # (K,): the same, halved where m_1 > 0, since the inverse FFT adds the mode −m
+    zero: bool  # whether the first mode is the mode zero
 
 
 @lru_cache(maxsize=8)
@@ -62,9 +63,10 @@ def fixed_mesh_modes(
     index = (m[:, 0] % shape[0] * shape[1] + m[:, 1] % shape[1]) * (shape[2] // 2 + 1) + m[:, 2]
     scale = 1 / np.prod([bspline.transform(m[:, d], shape[d], order) for d in range(3)], axis=0)
     adjoint_scale = np.where(m[:, 2] > 0, 0.5, 1.0) * scale
+    zero = bool(len(modes) and not modes[0].any())
     with torch.inference_mode(False):
         scales = (torch.from_numpy(x).to(device, dtype) for x in (scale, adjoint_scale))
-        return MeshModes(shape, order, torch.from_numpy(index).to(device), *scales)
+        return MeshModes(shape, order, torch.from_numpy(index).to(device), *scales, zero)
 
 
 def to_modes(mesh: Tensor, modes: MeshModes) -> Tensor:

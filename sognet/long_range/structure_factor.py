@@ -49,7 +49,10 @@ def mesh(latent: Tensor, fractional: Tensor, modes: mesh_modes.MeshModes) -> tup
     f_1, f_2, f_3 = fractional.unbind(2)
     points = torch.stack([f * n for f, n in zip((f_2, f_3, f_1), modes.shape, strict=True)], 2)
     structure = mesh_modes.to_modes(spread(points, latent, modes.shape, modes.order), modes)
-    return structure.real, structure.imag
+    real = structure.real
+    if modes.zero:  # the mode zero is by far the largest of a net charge and makes no force
+        real = torch.cat([latent.sum(1)[..., None], real[..., 1:]], 2)
+    return real, structure.imag
 
 
 def _factors(fractional: Tensor, bound: int, half: bool) -> Tensor:

@@ -25,7 +25,7 @@ def modes_of(shape=SHAPE, order=4, device="cpu"):
     return fixed_mesh_modes(MeshSize(shape, order), CELL, (2, 2, 2), K_CUT, True, like)
 
 
-@pytest.mark.parametrize("order", [4, 5, 8])
+@pytest.mark.parametrize("order", [4, 5, 8, 12])
 @pytest.mark.parametrize("n_derivatives", [0, 1, 2])
 def test_weights_are_those_of_a_cardinal_spline(order, n_derivatives, device):
     spline = BSpline.basis_element(np.arange(order + 1) - order / 2, extrapolate=False)
@@ -36,6 +36,8 @@ def test_weights_are_those_of_a_cardinal_spline(order, n_derivatives, device):
     found = bspline.weights(offset, order, n_derivatives)[:, -1].cpu()
     at = u[:, None] - first.cpu()[:, None] - torch.arange(order)
     torch.testing.assert_close(found, torch.tensor(np.nan_to_num(spline(at.numpy()))), rtol=1e-10, atol=1e-12)
+    total = bspline.weights(offset, order, n_derivatives).sum(-1)[:, -1]
+    assert (total - float(n_derivatives == 0)).abs().max() < 1e-14
 
 
 @pytest.mark.parametrize("order", [4, 5])
@@ -104,6 +106,18 @@ def test_forces_are_within_the_tolerance_in_random_triclinic_cells(tolerance, wi
         structure = random_cell(seed, device)
         found, wanted = forces(layer, *structure), forces(exact, *structure)
         assert (found - wanted).norm() < tolerance * wanted.norm()
+
+
+@pytest.mark.parametrize(("tolerance", "dtype", "allowed"), [(1e-9, torch.float64, 1e-9), (1e-6, torch.float32, 1e-5)])
+def test_the_mode_zero_of_a_net_charge_makes_no_force(tolerance, dtype, allowed, device):
+    """Ten million eV, in which errors of the weights would drown the forces."""
+    kernel = SumOfGaussians.power_law(cutoff=5.0, n_gaussians=12).to(device)
+    latent, *where = random_cell(0, device)
+    structure = latent + 1.0, *where
+    exact = forces(FourierConvolution(kernel, tolerance=1e-10, method="separable"), *structure)
+    layer = FourierConvolution(kernel, tolerance=tolerance, method="mesh", include_zero_mode=True).to(dtype)
+    found = forces(layer, *(x.to(dtype) for x in structure)).double()
+    assert (found - exact).norm() < allowed * exact.norm()
 
 
 def test_single_precision(device):

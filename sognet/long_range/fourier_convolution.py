@@ -148,7 +148,7 @@ class FourierConvolution(nn.Module):
         n_atoms = len(batch if positions is None else positions)
         settings = self.k_cut, self.include_zero_mode, self.method, n_latent or self.kernel.n_channels
         accuracy = self.tolerance, self.kernel.k_cut(self.tolerance)
-        with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():
             return make_plan(cell, pbc, batch, n_atoms, *settings, cell.dtype, accuracy, fixed_cells, device, positions)
 
     def potential(

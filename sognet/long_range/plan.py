@@ -119,7 +119,7 @@ def make_plan(
     here, n_structures = cell.device, len(cell)
     counts = _atoms_per_structure(batch, n_atoms, n_structures)
     periodic = _periodicity(pbc, n_structures)
-    by_fourier = periodic.any(1) | (counts > PAIRS_BELOW)
+    by_fourier = (periodic.any(1) | (counts > PAIRS_BELOW)) & (counts > 0)
     tolerance = accuracy[0]
     lattice = cell.detach().cpu().double()
     if (by_fourier & ~periodic.all(1)).any():
@@ -163,7 +163,7 @@ def _stand_in_lattices(
 
     Raises
     ------
-    ValueError : positions are missing, or periodic vectors span nothing.
+    ValueError : positions are missing or not finite, or periodic vectors span nothing.
     """
     if positions is None:
         raise ValueError("structures with open directions are planned for their extent; give `positions`")
@@ -184,6 +184,8 @@ def _stand_in_lattices(
         for i, inverse in zip(members, torch.linalg.inv(units), strict=True):
             along = (positions[of_atoms == i] @ inverse)[:, list(axes)]
             extents.append((along.amax(0) - along.amin(0)).numpy())
+            if not np.isfinite(extents[-1]).all():
+                raise ValueError(f"structure {i} has positions that are not finite, and an open direction to sum over")
         periods = torch.from_numpy(periods_of(np.stack(extents)))
         lattice[members] = stand_in_cells(cells, axes, periods, helpers)
     return lattice

@@ -137,6 +137,21 @@ def test_a_batch_of_every_periodicity_is_its_structures(method, device):
     assert not plan.covers(moved)
 
 
+def test_structures_without_atoms_and_plans_of_inference_mode():
+    layer = FourierConvolution(kernel_of())
+    latent, positions = structure()
+    cells, pbc = CELL.repeat(3, 1, 1), torch.tensor([[True, True, False]] * 2 + [[False, True, False]])
+    batch = torch.tensor([0] * 5 + [2] * 3)
+    with torch.inference_mode():
+        plan = layer.plan(cells, pbc, batch, positions)
+    energies = layer(latent, positions, cells, pbc, batch, plan)
+    energies.sum().backward()
+    assert energies[1] == 0
+    alone = layer(latent[:5], positions[:5], CELL[None], pbc[:1])
+    torch.testing.assert_close(energies[:1], alone)
+    assert layer(latent[:0], positions[:0], CELL[None], pbc[:1]).tolist() == [0.0]
+
+
 def test_stress_of_the_periodic_directions(device):
     """The derivative by a strain of a slab's plane, with the cell fixed and not, against finite differences."""
     layer = FourierConvolution(kernel_of(4), tolerance=1e-9).to(device)
@@ -194,6 +209,8 @@ def test_what_cannot_be_planned_is_refused():
     batch = torch.zeros(len(latent), dtype=torch.long)
     with pytest.raises(ValueError, match="give `positions`"):
         layer.plan(CELL[None], pbc, batch)
+    with pytest.raises(ValueError, match="structure 0 has positions that are not finite"):
+        layer(latent, positions * torch.nan, CELL[None], pbc)
     flat = CELL.clone()
     flat[1] = 2 * flat[0]
     with pytest.raises(ValueError, match="structure 0 is periodic but its cell has no extent there"):

@@ -37,11 +37,16 @@ def separable(latent: Tensor, fractional: Tensor, bounds: Bounds) -> tuple[Tenso
 
 
 def nufft(latent: Tensor, fractional: Tensor, bounds: Bounds, accuracy: float) -> tuple[Tensor, Tensor]:
-    """Non-uniform FFT on the half box; one transform per structure, since each has its own points."""
+    """Non-uniform FFT on the half box; one transform per structure, since each has its own points.
+
+    The mode zero is the sum of the latents, which of a net charge is by far the largest.
+    """
     points = ((2 * math.pi) * fractional.mT).contiguous()
     modes = [to_modes(x, q, bounds, accuracy) for x, q in zip(points, latent.mT, strict=True)]
     structure = torch.stack(modes).flatten(2)
-    return structure.real, structure.imag
+    zero = bounds[1] * (2 * bounds[2] + 1) + bounds[2]
+    real = [structure.real[..., :zero], latent.sum(1)[..., None], structure.real[..., zero + 1 :]]
+    return torch.cat(real, 2), structure.imag
 
 
 def mesh(latent: Tensor, fractional: Tensor, modes: mesh_modes.MeshModes) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 
 from sognet.long_range import COULOMB_CONSTANT, FourierConvolution, SumOfGaussians
 from sognet.long_range import plan as planning
+from sognet.long_range.open_directions import periods_of
 
 pytestmark = pytest.mark.usefixtures("double")
 CELL = torch.tensor([[7.0, 0.4, 0.0], [1.0, 6.5, 0.0], [0.3, 0.2, 7.5]], dtype=torch.float64)
@@ -91,6 +92,20 @@ def test_a_slab_is_its_sum_over_the_plane(neutral, device):
     found = layer(latent.to(device), moved, CELL[None].to(device), pbc).sum()
     assert found.item() == pytest.approx(wanted.item(), rel=1e-8)
     assert (torch.autograd.grad(found, moved)[0].cpu() - forces).norm() < 1e-8 * forces.norm()
+
+
+@pytest.mark.parametrize("method", ["separable", "mesh", "nufft"])
+def test_the_energy_of_a_net_charge_does_not_depend_on_the_period(method, device, monkeypatch):
+    """Thousands of eV in the mode zero, which the period of a simulation scales when it takes a step."""
+    latent, positions = structure(device=device)
+    pbc = torch.tensor([[True, True, False]], device=device)
+    energies = []
+    for step in (1.0, 1.1):
+        monkeypatch.setattr(planning, "periods_of", lambda extents, step=step: step * periods_of(extents))
+        layer = FourierConvolution(kernel_of(12, 5.0).to(device), tolerance=1e-4, method=method)
+        energies.append(layer(latent, positions, CELL[None].to(device), pbc).item())
+    assert energies[0] > 1e4
+    assert abs(energies[1] - energies[0]) < 1e-3
 
 
 def test_charged_sheets_attract_by_their_field():

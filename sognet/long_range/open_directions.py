@@ -7,8 +7,8 @@ with a period L of four times the largest distance D between atoms, and the Gaus
 
 with a smooth window W that is 1 for |z| <= D and falls to 0 at L/2. It equals the Gaussian at every distance that
 occurs, so nothing of the repetition is felt, whatever the width, and no vacuum is needed. A Gaussian much wider than
-the structure is nearly a constant, which stays in the mode zero and makes no force. The Fourier coefficients of f are a
-sum over points, differentiable in s.
+the structure is nearly a constant, which stays in the mode zero and makes no force. The Fourier coefficients of f are
+an FFT of its values, differentiable in s.
 
 The window is one minus the integral of a Kaiser–Bessel bump, J. F. Kaiser, R. W. Schafer, IEEE Trans. Acoust. Speech
 Signal Process. 28, 105 (1980).
@@ -39,7 +39,7 @@ class OpenDirections:
     helpers: Tensor  # (G, 3), of wires: what is not parallel to the periodic vector
     periods: Tensor  # (G, n_axes), Å
     numbers: Tensor  # (n_axes, K), |m| of every mode along each axis
-    table: Tensor  # (M+1, J): from values at J points to the coefficients m = 0..M
+    window: Tensor  # (2M+3,): W at equally spaced points from 0 to half a period
 
 
 def window_modes(tolerance: float) -> tuple[float, int]:
@@ -93,22 +93,19 @@ def open_directions(
     """For modes (K,3) of structures with these periods (G, n_axes); `like`: device and dtype."""
     device, dtype = like
     numbers = modes[:, list(axes)].abs().T.long()
-    table = coefficient_table(int(numbers.max()), tolerance).to(device)
+    window = window_values(int(numbers.max()), tolerance).to(device)
     moved = helpers.to(device, dtype), periods.to(device, dtype)
-    return OpenDirections(axes, *moved, numbers.contiguous().to(device), table)
+    return OpenDirections(axes, *moved, numbers.contiguous().to(device), window)
 
 
 @lru_cache(maxsize=32)
-def coefficient_table(n_modes: int, tolerance: float) -> Tensor:
-    """(M+1, J) in double precision: coefficients m = 0..M of an even function times W from its values at the points
-    z = L j/2(J−1), j = 0..J−1.
+def window_values(n_modes: int, tolerance: float) -> Tensor:
+    """W (2M+3,) in double precision at z = L j/2J, j = 0..J, with J = 2M+2, so that what aliases to the modes 0..M is
+    far beyond them.
     """
-    n_half = 2 * n_modes + 2  # so that what aliases is far beyond the modes
-    j = np.arange(n_half + 1)
-    share = np.where((j == 0) | (j == n_half), 0.5, 1.0) / n_half
-    cosines = np.cos(np.pi / n_half * (np.outer(np.arange(n_modes + 1), j) % (2 * n_half)))
+    j = np.arange(2 * n_modes + 3)
     with torch.inference_mode(False):
-        return torch.from_numpy(cosines * share * _window(j / n_half, window_modes(tolerance)[0]))
+        return torch.from_numpy(_window(j / j[-1], window_modes(tolerance)[0]))
 
 
 def multiplier(kernel: SumOfGaussians, k_squared: Tensor, directions: OpenDirections) -> Tensor:
@@ -118,20 +115,21 @@ def multiplier(kernel: SumOfGaussians, k_squared: Tensor, directions: OpenDirect
     gaussians = torch.exp((-decays[:, :, None, None] * k_squared).clamp(min=floor))  # (P, L, G, K)
     factors = kernel.weights.double()[:, :, None, None]
     for i in range(len(directions.axes)):
-        along = _coefficients(kernel.bandwidths.double(), directions.periods[:, i].double(), directions.table)
+        along = _coefficients(kernel.bandwidths.double(), directions.periods[:, i].double(), directions.window)
         along = along.to(k_squared.dtype).index_select(3, directions.numbers[i])
         gaussians = gaussians * along
     return (factors.to(k_squared.dtype) * gaussians).sum(1)
 
 
-def _coefficients(bandwidths: Tensor, periods: Tensor, table: Tensor) -> Tensor:
+def _coefficients(bandwidths: Tensor, periods: Tensor, window: Tensor) -> Tensor:
     """What takes the place of exp(−k²/s²) at the modes 0..M of periods (G,) in Å: (P, L) -> (P, L, G, M+1)."""
-    half = periods / 2
-    z = torch.linspace(0, 1, table.shape[1], dtype=table.dtype, device=table.device) * half[:, None]  # (G, J)
+    n_half = len(window) - 1
+    z = torch.linspace(0, 1, n_half + 1, dtype=window.dtype, device=window.device) * periods[:, None] / 2  # (G, J+1)
     exponents = bandwidths[:, :, None].square() / 4  # (P, L, 1)
     constant = torch.exp(-exponents * (periods / PERIOD).square())[..., None]  # (P, L, G, 1)
-    values = torch.exp(-exponents[..., None] * z.square()) - constant  # (P, L, G, J)
-    coefficients = values @ table.T
+    values = (torch.exp(-exponents[..., None] * z.square()) - constant) * window  # (P, L, G, J+1)
+    whole = torch.cat([values, values[..., 1:-1].flip(3)], 3)  # f is even
+    coefficients = torch.fft.rfft(whole, norm="forward").real[..., : n_half // 2]
     coefficients = torch.cat([coefficients[..., :1] + constant, coefficients[..., 1:]], 3)
     return bandwidths[:, :, None, None] * periods[:, None] / (2 * math.sqrt(math.pi)) * coefficients
 

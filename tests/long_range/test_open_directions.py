@@ -8,7 +8,7 @@ import torch
 
 from sognet.long_range import COULOMB_CONSTANT, FourierConvolution, SumOfGaussians
 from sognet.long_range import plan as planning
-from sognet.long_range.open_directions import periods_of
+from sognet.long_range.open_directions import periods_of, window_values
 
 pytestmark = pytest.mark.usefixtures("double")
 CELL = torch.tensor([[7.0, 0.4, 0.0], [1.0, 6.5, 0.0], [0.3, 0.2, 7.5]], dtype=torch.float64)
@@ -165,6 +165,19 @@ def test_structures_without_atoms_and_plans_of_inference_mode():
     alone = layer(latent[:5], positions[:5], CELL[None], pbc[:1])
     torch.testing.assert_close(energies[:1], alone)
     assert layer(latent[:0], positions[:0], CELL[None], pbc[:1]).tolist() == [0.0]
+
+
+def test_an_atom_far_away_costs_no_more_than_its_modes(device):
+    """Evaporated, 2 000 Å from a slab: nothing grows with the square of the number of modes."""
+    layer = FourierConvolution(kernel_of(cutoff=5.0), tolerance=1e-6, method="nufft").to(device)
+    latent, positions = structure(device=device)
+    pbc, cell = torch.tensor([[True, True, False]], device=device), CELL[None].to(device)
+    far = positions[:1] + torch.tensor([0.0, 0.0, 2000.0], device=device)
+    together = layer(torch.cat([latent, latent[:1]]), torch.cat([positions, far]), cell, pbc)
+    singly = layer(latent, positions, cell, pbc) + layer(latent[:1], far, cell, pbc)
+    torch.testing.assert_close(together, singly, rtol=1e-6, atol=1e-6)
+    n_modes = 200_000
+    assert window_values(n_modes, 1e-6).numel() < 3 * n_modes
 
 
 def test_stress_of_the_periodic_directions(device):

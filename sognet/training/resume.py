@@ -80,9 +80,11 @@ def _check_optimizer(before: DictConfig, now: DictConfig, last: Path) -> None:
 
 def _check_epochs(config: DictConfig, last: Path) -> None:
     """Raise an InputError where a run gets fewer epochs than it has had."""
-    most = config.trainer.get("max_epochs")
+    most = OmegaConf.select(config, "trainer.max_epochs")
+    if most is None or most < 0:
+        return
     begun = read_checkpoint(last).get("epoch", 0) + 1  # epochs, the last of them perhaps in part
-    if most is not None and 0 <= most < begun - 1:
+    if most < begun - 1:
         name = "epochs" if config.get("epochs") is not None else "trainer.max_epochs"
         raise InputError(f"{name}={most}: the run is in epoch {begun} already; give it more, or leave {name} out")
 

@@ -209,7 +209,7 @@ class SOGNet(nn.Module):
         fixed_cells : the cells will stay exactly these.
         """
         settings = {"n_latent": self.n_latent, "fixed_cells": fixed_cells}
-        with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():  # plans serve for training as well
             return make_plan(self.short_range, self.long_range, self._in_own_precision(graph), **settings)
 
     def forward(

@@ -53,6 +53,17 @@ def test_a_plan_changes_nothing(short_range, stress, fixed_cells, graph, device)
     compare(model(moved, stress=stress, plan=plan), model(moved, stress=stress))
 
 
+def test_a_plan_made_in_inference_mode_trains(graph, device):
+    """A slab in the batch: its plan holds tensors of its own."""
+    model = model_of("deep_potential", "auto").to(device)
+    graph.pbc[1, 2] = False
+    with torch.inference_mode():
+        plan = model.plan(graph)
+    found, wanted = model(graph, plan=plan), model(graph)
+    compare({"forces": found["forces"]}, {"forces": wanted["forces"]})
+    found["forces"].square().sum().backward()
+
+
 def test_a_batch_may_bring_its_plan(graph, device):
     """As worker processes make it: pickled, from what the model is before it moves, and moved with the batch."""
     model = model_of("cace", "auto").to(device).eval()

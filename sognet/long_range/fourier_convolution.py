@@ -228,7 +228,7 @@ class FourierConvolution(nn.Module):
         if directions is None:
             multiplier = self.kernel.multiplier(grid.k_squared)  # (P or 1, G, K)
         else:
-            multiplier = open_directions.multiplier(self.kernel, grid.k_squared, directions)
+            multiplier = open_directions.multiplier(self.kernel, grid.inverse_cells, directions)
         multiplier = multiplier * grid.multiplicity
         return (multiplier.transpose(0, 1) * power).sum((1, 2)) / (2 * grid.volumes)
 

@@ -161,6 +161,10 @@ class SumOfGaussians(DoubleBuffers):
             raise ValueError(f"tolerance must lie between 0 and 1, got {tolerance}")
         return self.max_bandwidth * math.sqrt(-math.log(tolerance))
 
+    def gaussians(self, k_squared: Tensor) -> Tensor:
+        """exp(−k²/s²) of each Gaussian at squared wave numbers k², 1/Å²: (...,) -> (n_channels, n_gaussians, ...)."""
+        return _gaussians(self.bandwidths.square().reciprocal(), k_squared)
+
     def change(self) -> Tensor:
         """Mean squared change of the trained parameters since the start, a dimensionless scalar."""
         return ((self.relative_weights - 1).square() + self.bandwidth_shift.square()).mean()
@@ -181,10 +185,15 @@ class SumOfGaussians(DoubleBuffers):
 
 def _sum_of_gaussians(amplitudes: Tensor, decays: Tensor, x: Tensor) -> Tensor:
     """Σ_l a_lp exp(−c_lp x) for (n_channels, n_gaussians) a and c: (...,) -> (n_channels, ...)."""
+    gaussians = _gaussians(decays, x.reshape(-1))  # (n_channels, n_gaussians, n)
+    return torch.bmm(amplitudes.to(x.dtype)[:, None], gaussians).reshape(len(amplitudes), *x.shape)
+
+
+def _gaussians(decays: Tensor, x: Tensor) -> Tensor:
+    """exp(−c_lp x) for (n_channels, n_gaussians) c: (...,) -> (n_channels, n_gaussians, ...)."""
     floor = 0.8 * math.log(torch.finfo(x.dtype).tiny)  # what underflows, also in products, takes seven times as long
     exponents = -decays.to(x.dtype)[:, :, None] * x.reshape(-1)
-    gaussians = torch.exp(exponents.clamp(min=floor))  # (n_channels, n_gaussians, n)
-    return torch.bmm(amplitudes.to(x.dtype)[:, None], gaussians).reshape(len(amplitudes), *x.shape)
+    return torch.exp(exponents.clamp(min=floor)).reshape(*decays.shape, *x.shape)
 
 
 def _power_law_onset(exponent: float, base: float) -> float:

@@ -33,13 +33,19 @@ Axes = tuple[int, ...]
 
 @dataclass(frozen=True)
 class OpenDirections:
-    """What the modes of structures (G) need that are open along the same directions."""
+    """What the modes of structures (G) need that are open along the same directions.
+
+    The multiplier is evaluated on a box: at K_p modes of the periodic directions, times the numbers |m| = 0..M of each
+    open one.
+    """
 
     axes: Axes
     helpers: Tensor  # (G, 3), of wires: what is not parallel to the periodic vector
     periods: Tensor  # (G, n_axes), Å
-    numbers: Tensor  # (n_axes, K), |m| of every mode along each axis
-    window: Tensor  # (2M+3,): W at equally spaced points from 0 to half a period
+    periodic_modes: Tensor  # (K_p, 3), zero along the axes
+    largest: tuple[int, ...]  # M along each axis
+    place: Tensor  # (K,), of every mode in the flattened box
+    window: Tensor  # (2M+3,): W at equally spaced points from 0 to half a period, for the largest M
 
 
 def window_modes(tolerance: float) -> tuple[float, int]:
@@ -92,10 +98,21 @@ def open_directions(
 ) -> OpenDirections:
     """For modes (K,3) of structures with these periods (G, n_axes); `like`: device and dtype."""
     device, dtype = like
-    numbers = modes[:, list(axes)].abs().T.long()
-    window = window_values(int(numbers.max()), tolerance).to(device)
-    moved = helpers.to(device, dtype), periods.to(device, dtype)
-    return OpenDirections(axes, *moved, numbers.contiguous().to(device), window)
+    numbers = modes.long()
+    ranges, place = [], torch.zeros(len(modes), dtype=torch.long, device=modes.device)
+    for d in range(3):
+        if d in axes:
+            ranges.append(torch.zeros(1, dtype=torch.long))
+            continue
+        first, last = int(numbers[:, d].min()), int(numbers[:, d].max())
+        ranges.append(torch.arange(first, last + 1))
+        place = place * len(ranges[-1]) + numbers[:, d] - first
+    largest = tuple(int(numbers[:, d].abs().max()) for d in axes)
+    for d, most in zip(axes, largest, strict=True):
+        place = place * (most + 1) + numbers[:, d].abs()
+    tensors = helpers, periods, torch.cartesian_prod(*ranges)
+    moved = (x.to(device, dtype) for x in tensors)
+    return OpenDirections(axes, *moved, largest, place.to(device), window_values(max(largest), tolerance).to(device))
 
 
 @lru_cache(maxsize=32)
@@ -108,17 +125,24 @@ def window_values(n_modes: int, tolerance: float) -> Tensor:
         return torch.from_numpy(_window(j / j[-1], window_modes(tolerance)[0]))
 
 
-def multiplier(kernel: SumOfGaussians, k_squared: Tensor, directions: OpenDirections) -> Tensor:
-    """Multipliers (P or 1, G, K) at modes with squared wave numbers (G, K) in 1/Å² along the periodic directions."""
-    floor = 0.8 * math.log(torch.finfo(k_squared.dtype).tiny)
-    decays = kernel.bandwidths.square().reciprocal().to(k_squared.dtype)
-    gaussians = torch.exp((-decays[:, :, None, None] * k_squared).clamp(min=floor))  # (P, L, G, K)
-    factors = kernel.weights.double()[:, :, None, None]
-    for i in range(len(directions.axes)):
-        along = _coefficients(kernel.bandwidths.double(), directions.periods[:, i].double(), directions.window)
-        along = along.to(k_squared.dtype).index_select(3, directions.numbers[i])
-        gaussians = gaussians * along
-    return (factors.to(k_squared.dtype) * gaussians).sum(1)
+def multiplier(kernel: SumOfGaussians, inverse_cells: Tensor, directions: OpenDirections) -> Tensor:
+    """Multipliers (P or 1, G, K) at the modes of cells whose inverses are (G,3,3) in 1/Å.
+
+    In the box every Gaussian is a product, so their sum is a product of matrices over the Gaussians.
+    """
+    dtype = inverse_cells.dtype
+    k_squared = (2 * math.pi * directions.periodic_modes @ inverse_cells.mT).square().sum(2)  # (G, K_p)
+    factors = kernel.weights[..., None, None].to(dtype) * kernel.gaussians(k_squared)  # (P, L, G, K_p)
+    along = [
+        _coefficients(kernel.bandwidths.double(), directions.periods[:, i].double(), directions.window)
+        .narrow(3, 0, most + 1)
+        .to(dtype)
+        for i, most in enumerate(directions.largest)
+    ]
+    for coefficients in along[:-1]:
+        factors = (factors[..., None] * coefficients[..., None, :]).flatten(3)
+    box = factors.permute(0, 2, 3, 1) @ along[-1].transpose(1, 2)  # (P, G, box but for the last axis, M+1)
+    return box.flatten(2).index_select(2, directions.place)
 
 
 def _coefficients(bandwidths: Tensor, periods: Tensor, window: Tensor) -> Tensor:

@@ -21,9 +21,6 @@ STANDARDIZATION_STRUCTURES = 100
 ENERGY_STRUCTURES = 400
 """Structures of the training split to which reference energies are fitted once latents have charges."""
 
-ENERGY_STRUCTURES = 400
-"""Structures of the training split to which reference energies are fitted once latents have charges."""
-
 
 def initialize(
     model: SOGNet,

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from sognet.long_range import bspline
 from sognet.long_range.mesh import Shape
-from sognet.long_range.open_directions import Axes
-from sognet.long_range.reciprocal_grid import Bounds, fixed_reciprocal_grid
+from sognet.long_range.reciprocal_grid import ModesOf, fixed_reciprocal_grid
 
 FREQUENCY_AXES = (2, 3, 4)
 
@@ -43,21 +42,11 @@ class MeshModes:
 
 
 @lru_cache(maxsize=8)
-def fixed_mesh_modes(
-    size: MeshSize,
-    cells: bytes,
-    bounds: Bounds,
-    k_cut: float,
-    include_zero_mode: bool,
-    like: tuple,
-    axes: Axes = (),
-    n_window: int = 0,
-) -> MeshModes:
-    """Modes of the reciprocal grid of the same arguments, of those modes alone that count."""
+def fixed_mesh_modes(size: MeshSize, of: ModesOf, like: tuple) -> MeshModes:
+    """Those modes of the reciprocal grid of a sum that count."""
     device, dtype = like
     double = torch.device("cpu"), torch.float64
-    grid = fixed_reciprocal_grid(cells, bounds, k_cut, include_zero_mode, True, double, axes, n_window)
-    modes = grid.modes.numpy()
+    modes = fixed_reciprocal_grid(of, True, double).modes.numpy()
     shape, order = size.shape, size.order
     m = np.roll(modes, -1, axis=1).astype(int)  # (K, 3): m_2, m_3, m_1
     index = (m[:, 0] % shape[0] * shape[1] + m[:, 1] % shape[1]) * (shape[2] // 2 + 1) + m[:, 2]

@@ -23,7 +23,7 @@ from sognet.long_range.open_directions import (
     stand_in_cells,
     window_modes,
 )
-from sognet.long_range.reciprocal_grid import Bounds, ReciprocalGrid, fixed_reciprocal_grid, mode_bounds
+from sognet.long_range.reciprocal_grid import Bounds, ModesOf, ReciprocalGrid, fixed_reciprocal_grid, mode_bounds
 from sognet.nn.transfer import moved
 
 DIRECT_BELOW = 1.5e5
@@ -139,10 +139,10 @@ def make_plan(
             like = here, dtype
             n_window = window_modes(tolerance)[1] if axes else 0
             only_inside = chosen in ("direct", "mesh")
-            what = lattices, bounds, k_cut, include_zero_mode
-            grid = fixed_reciprocal_grid(*what, only_inside, like, axes, n_window)
+            what = ModesOf(lattices, bounds, k_cut, include_zero_mode, axes, n_window)
+            grid = fixed_reciprocal_grid(what, only_inside, like)
             if size is not None:
-                mesh = fixed_mesh_modes(size, *what, like, axes, n_window)
+                mesh = fixed_mesh_modes(size, what, like)
             if axes:
                 stand_in = torch.frombuffer(bytearray(lattices), dtype=torch.float64).reshape(-1, 3, 3)
                 periods, helpers = stand_in[:, list(axes)].norm(dim=2), helpers_of(stand_in, axes)

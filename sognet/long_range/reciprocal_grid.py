@@ -9,6 +9,7 @@ Half of the modes suffice, since S(−k) = S(k)* for real latents. As in a real 
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,17 @@ from sognet.long_range.open_directions import Axes, open_bound
 
 Bounds = tuple[int, int, int]
 """(M_1, M_2, M_3): the largest mode number along each reciprocal vector."""
+
+
+class ModesOf(NamedTuple):
+    """What decides which modes count."""
+
+    cells: bytes  # of (G,3,3) doubles
+    bounds: Bounds
+    k_cut: float
+    include_zero_mode: bool
+    axes: Axes = ()  # open ones
+    n_window: int = 0  # modes of the window along these
 
 
 @dataclass(frozen=True)
@@ -55,34 +67,25 @@ def half_space_modes(bounds: Bounds, device: torch.device, dtype: torch.dtype) -
 
 
 @lru_cache(maxsize=8)
-def fixed_reciprocal_grid(
-    cells: bytes,
-    bounds: Bounds,
-    k_cut: float,
-    include_zero_mode: bool,
-    only_inside: bool,
-    like: tuple,
-    axes: Axes = (),
-    n_window: int = 0,
-) -> ReciprocalGrid:
-    """Grid of cells given as the bytes of (G,3,3) doubles; remembered, since the same few cells come again and again in
+def fixed_reciprocal_grid(of: ModesOf, only_inside: bool, like: tuple) -> ReciprocalGrid:
+    """Grid of fixed cells; remembered, since the same few cells come again and again in
     simulation and in most training sets. `like`: device and dtype.
 
     Which modes count, |k| <= k_cut, is decided here, in double precision. With `only_inside` the modes that count in no
-    cell are dropped, else the whole half box is kept. Of cells that are open along some axes, the modes of which
-    `n_window` are those of the window, all modes within an ellipse count, the mode zero as well.
+    cell are dropped, else the whole half box is kept. Of cells that are open along some axes all modes within an
+    ellipse count, the mode zero as well.
     """
     device, dtype = like
     with torch.inference_mode(False), torch.no_grad():
-        lattices = torch.frombuffer(bytearray(cells), dtype=torch.float64).reshape(-1, 3, 3)
-        modes, multiplicity = half_space_modes(bounds, lattices.device, lattices.dtype)
-        grid = reciprocal_grid(lattices, modes, multiplicity, axes)
-        multiplicity = multiplicity * (grid.k_squared <= k_cut**2)
-        for d in axes:
-            largest = torch.from_numpy(open_bound(lattices[:, d].norm(dim=1).numpy(), k_cut, n_window))
-            inside = grid.k_squared / k_cut**2 + (modes[:, d] / largest[:, None]).square() <= 1 + 1e-12
+        lattices = torch.frombuffer(bytearray(of.cells), dtype=torch.float64).reshape(-1, 3, 3)
+        modes, multiplicity = half_space_modes(of.bounds, lattices.device, lattices.dtype)
+        grid = reciprocal_grid(lattices, modes, multiplicity, of.axes)
+        multiplicity = multiplicity * (grid.k_squared <= of.k_cut**2)
+        for d in of.axes:
+            largest = torch.from_numpy(open_bound(lattices[:, d].norm(dim=1).numpy(), of.k_cut, of.n_window))
+            inside = grid.k_squared / of.k_cut**2 + (modes[:, d] / largest[:, None]).square() <= 1 + 1e-12
             multiplicity = multiplicity * inside
-        if not (include_zero_mode or axes):
+        if not (of.include_zero_mode or of.axes):
             multiplicity = multiplicity * (grid.k_squared > 0)
         k_squared = grid.k_squared
         if only_inside:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from sognet.nn.transfer import moved
@@ -22,6 +22,12 @@ class ModelPlan:
     def to(self, *args: Any, **kwargs: Any) -> "ModelPlan":
         """The same on another device."""
         return moved(self, *args, **kwargs)
+
+    def covers(self, positions: Tensor) -> bool:
+        """Whether the long range's plan serves for these positions (N,3), whose edges must be the same: along open
+        directions, atoms may be no farther apart than it has room for.
+        """
+        return not hasattr(self.long_range, "covers") or self.long_range.covers(positions)
 
 
 def make_plan(short_range: nn.Module, long_range: nn.Module | None, graph: Data, **settings: Any) -> ModelPlan:

@@ -1,18 +1,16 @@
 """SOGNet: descriptor -> short-range energy and latent variables -> long-range energy -> forces and stress."""
 
-import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from sognet.long_range.reciprocal_grid import volumes
 from sognet.model.heads import ElementLatents, FixedCharges, Readout
 from sognet.model.plan import ModelPlan, make_plan
 from sognet.model.reference_energies import ReferenceEnergies
 from sognet.model.short_range_output import as_output, brings_energies
+from sognet.model.strained_graph import copied, deform, stress_of
 
 
 class SOGNet(nn.Module):
@@ -199,7 +197,8 @@ class SOGNet(nn.Module):
     def plan(self, graph: Data, fixed_cells: bool = False) -> ModelPlan:
         """What the parts of the model compute once for a graph.
 
-        It serves for other positions, and little changed cells, with the same edges and elements. A forward pass with a
+        It serves for other positions, while `plan.covers(positions)`, and little changed cells, with the same edges and
+        elements. A forward pass with a
         plan compiles in one graph (`torch.compile`), forces and stress included, where the long-range layer's method is
         "direct", "separable" or "mesh".
 
@@ -249,11 +248,11 @@ class SOGNet(nn.Module):
 
         def interaction(*moved: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
             """Sum of the energies, which positions and strain (where wanted) move, and what else is found."""
-            here = _copied(graph)
+            here = copied(graph)
             if forces:
                 here.pos = moved[0]
             if stress:
-                _deform(here, moved[-1])
+                deform(here, moved[-1])
             out = self._energies(here, energies, plan)
             return (out["energy_short_range"] + out["energy_long_range"]).sum(), out
 
@@ -275,7 +274,7 @@ class SOGNet(nn.Module):
         if forces:
             out["forces"] = -gradients[0]
         if stress:
-            out["stress"] = _stress(gradients[-1], graph)
+            out["stress"] = stress_of(gradients[-1], graph)
         return out
 
     @torch.no_grad()
@@ -287,7 +286,7 @@ class SOGNet(nn.Module):
         """The graph with positions and cell in the precision of the parameters, and with the structure of each atom,
         `batch`; the one passed in stays as it is.
         """
-        graph = _copied(graph)
+        graph = copied(graph)
         graph.pos, graph.cell = graph.pos.to(self.dtype), graph.cell.to(self.dtype)
         if "batch" not in graph:
             graph.batch = torch.zeros_like(graph.z)
@@ -364,41 +363,3 @@ def _neutralized(latent: Tensor, charge: Tensor, batch: Tensor, n_structures: in
     counts = latent.new_zeros(n_structures).index_add(0, batch, torch.ones_like(latent[:, 0]))
     wanted = torch.nn.functional.pad(charge.to(latent.dtype).reshape(-1, 1), (0, latent.shape[1] - 1))
     return latent - ((sums - wanted) / counts[:, None]).index_select(0, batch)
-
-
-class _TracedGraph:
-    """Copy of a graph for compilers, which cannot copy torch_geometric's."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.names = (*values, "batch")  # which may be set later
-        for name, value in values.items():
-            setattr(self, name, value)
-
-    def __contains__(self, name: str) -> bool:
-        return hasattr(self, name)
-
-
-def _copied(graph: Data) -> Data:
-    """A graph whose tensors may be replaced while the one passed in stays as it is."""
-    if not torch.compiler.is_compiling():
-        return copy.copy(graph)
-    if isinstance(graph, _TracedGraph):
-        return _TracedGraph({name: getattr(graph, name) for name in graph.names if name in graph})
-    return _TracedGraph(dict(graph.stores[0].items()))
-
-
-def _deform(graph: Data, strain: Tensor) -> None:
-    """Apply a strain (B,3,3), symmetrised, to positions and cell."""
-    symmetric = (strain + strain.mT) / 2
-    if len(strain) == 1:
-        graph.pos = graph.pos + graph.pos @ symmetric[0]
-    else:
-        graph.pos = graph.pos + torch.einsum("ni,nij->nj", graph.pos, symmetric.index_select(0, graph.batch))
-    graph.cell = graph.cell + graph.cell @ symmetric
-
-
-def _stress(virial: Tensor, graph: Data) -> Tensor:
-    """dE/dε/V of the periodic structures."""
-    volume = volumes(graph.cell.detach().double()).to(virial.dtype)[:, None, None]
-    periodic = graph.pbc.all(1)[:, None, None] & (volume > 0)
-    return torch.where(periodic, virial / torch.where(periodic, volume, 1.0), 0.0)

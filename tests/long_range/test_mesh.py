@@ -13,6 +13,7 @@ from sognet.long_range import FourierConvolution, SumOfGaussians, bspline
 from sognet.long_range.mesh import spread
 from sognet.long_range.mesh_modes import MeshSize, fixed_mesh_modes, to_modes
 from sognet.long_range.mesh_size import ORDER_AND_OVERSAMPLING
+from sognet.long_range.reciprocal_grid import ModesOf
 
 pytestmark = pytest.mark.usefixtures("double")
 SHAPE = (5, 7, 6)
@@ -22,7 +23,7 @@ K_CUT = 2.01 * 2 * math.pi / 11
 
 def modes_of(shape=SHAPE, order=4, device="cpu"):
     like = torch.device(device), torch.float64
-    return fixed_mesh_modes(MeshSize(shape, order), CELL, (2, 2, 2), K_CUT, True, like)
+    return fixed_mesh_modes(MeshSize(shape, order), ModesOf(CELL, (2, 2, 2), K_CUT, True), like)
 
 
 @pytest.mark.parametrize("order", [4, 5, 8, 12])

@@ -50,7 +50,8 @@ def nearest(overrides: Sequence[str]) -> dict[str, str]:
         name = override.lstrip("+~").partition("=")[0].partition("@")[0]
         if override.startswith("-") or name in known:
             continue
-        last = [k for k in known if k.rpartition(".")[2] == name.rpartition(".")[2]]
+        end = name.rpartition(".")[2]
+        last = [k for k in known if k.rpartition(".")[2] == end and end != "_target_"]  # which every group has
         if close := last or difflib.get_close_matches(name, known, n=1, cutoff=0.7):
             meant[name] = close[0]
     return meant

@@ -59,6 +59,13 @@ def test_spreading_is_differentiable_three_times(order, device):
     assert gradgradcheck(gradients, (points, values), fast_mode=True, **tolerance)
 
 
+@pytest.mark.parametrize("n_channels", [2, 3, 4])
+def test_channels_do_not_see_one_another(n_channels, device):
+    points, values = (20 * torch.rand(2, 5, 3)).to(device), torch.randn(2, 5, n_channels).to(device)
+    singly = [spread(points, values[..., c : c + 1], SHAPE, 4) for c in range(n_channels)]
+    torch.testing.assert_close(spread(points, values, SHAPE, 4), torch.cat(singly, 1))
+
+
 @pytest.mark.parametrize("shape", [SHAPE, (6, 8, 7)])
 def test_modes_of_a_mesh_are_the_plain_sum_and_differentiable_twice(shape, device):
     modes = modes_of(shape, device=device)

@@ -69,6 +69,14 @@ def test_gaussians_of_any_width_leave_forces_within_the_tolerance(tolerance, dev
     assert (energy - exact).abs() < tolerance * exact.abs()
 
 
+@pytest.mark.parametrize(("n_latent", "by_pairs"), [(1, False), (4, True)])
+def test_large_clusters_leave_the_pair_sum_later_with_more_channels(n_latent, by_pairs):
+    """Where the measurements at PAIRS_BELOW have modes ahead: 3 000 atoms with one channel, not with four."""
+    positions, pbc = 40 * torch.rand(3000, 3), torch.zeros(1, 3, dtype=torch.bool)
+    plan = FourierConvolution(kernel_of(), tolerance=1e-2).plan(torch.zeros(1, 3, 3), pbc, None, positions, n_latent)
+    assert (plan.groups[0].method == "pairs") is by_pairs
+
+
 @pytest.mark.parametrize("neutral", [False, True])
 def test_a_slab_is_its_sum_over_the_plane(neutral, device):
     """Wide Gaussians, whose images are too many: in the plane by modes, across it by the Gaussian itself."""

@@ -78,6 +78,21 @@ def test_a_batch_may_bring_its_plan(graph, device):
     assert on_other_device.long_range.groups[0].atoms.device.type == "meta"
 
 
+def test_a_plan_says_which_positions_of_a_slab_it_serves_for():
+    model = model_of("cace", "auto")
+    slab = random_atoms(8)
+    slab.pbc = [True, True, False]
+    graph = batch_of(slab, random_atoms(12, seed=1))
+    plan = model.plan(graph)
+    assert plan.covers(graph.pos)
+    away = graph.pos.clone()
+    away[0, 2] += 50.0
+    assert not plan.covers(away)
+    away = graph.pos.clone()
+    away[-1, 2] += 50.0  # which is periodic
+    assert plan.covers(away)
+
+
 def outputs_and_gradients(function, model, graph, plan):
     model.zero_grad()
     out = function(graph, plan)

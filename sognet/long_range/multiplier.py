@@ -163,7 +163,8 @@ class SumOfGaussians(DoubleBuffers):
 
     def gaussians(self, k_squared: Tensor) -> Tensor:
         """exp(−k²/s²) of each Gaussian at squared wave numbers k², 1/Å²: (...,) -> (n_channels, n_gaussians, ...)."""
-        return _gaussians(self.bandwidths.square().reciprocal(), k_squared)
+        found = _gaussians(self.bandwidths.square().reciprocal(), k_squared.reshape(-1))
+        return found.unflatten(2, k_squared.shape)
 
     def change(self) -> Tensor:
         """Mean squared change of the trained parameters since the start, a dimensionless scalar."""
@@ -190,10 +191,9 @@ def _sum_of_gaussians(amplitudes: Tensor, decays: Tensor, x: Tensor) -> Tensor:
 
 
 def _gaussians(decays: Tensor, x: Tensor) -> Tensor:
-    """exp(−c_lp x) for (n_channels, n_gaussians) c: (...,) -> (n_channels, n_gaussians, ...)."""
+    """exp(−c_lp x) for (n_channels, n_gaussians) c: (n,) -> (n_channels, n_gaussians, n)."""
     floor = 0.8 * math.log(torch.finfo(x.dtype).tiny)  # what underflows, also in products, takes seven times as long
-    exponents = -decays.to(x.dtype)[:, :, None] * x.reshape(-1)
-    return torch.exp(exponents.clamp(min=floor)).reshape(*decays.shape, *x.shape)
+    return torch.exp((-decays.to(x.dtype)[:, :, None] * x).clamp(min=floor))
 
 
 def _power_law_onset(exponent: float, base: float) -> float:

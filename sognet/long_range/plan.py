@@ -121,17 +121,18 @@ def make_plan(
     here, n_structures = cell.device, len(cell)
     counts = _atoms_per_structure(batch, n_atoms, n_structures)
     periodic = _periodicity(pbc, n_structures)
-    by_fourier = (periodic.any(1) | (counts > PAIRS_BELOW * math.sqrt(n_latent))) & (counts > 0)
     tolerance = accuracy[0]
     lattice = cell.detach().cpu().double()
-    if (by_fourier & ~periodic.all(1)).any():
-        lattice = _stand_in_lattices(lattice, periodic, by_fourier, batch, positions)
+    by_fourier = counts > 0
+    if not periodic.all():
+        by_fourier &= periodic.any(1) | (counts > PAIRS_BELOW * math.sqrt(n_latent))
+        if (by_fourier & ~periodic.all(1)).any():
+            lattice = _stand_in_lattices(lattice, periodic, by_fourier, batch, positions)
     groups = _grouped(
         *(lattice.numpy().tobytes(), counts.tobytes(), periodic.tobytes(), by_fourier.tobytes()),
         *(k_cut, method, device or here.type, n_latent, accuracy),
     )
     order = None if batch is None or n_structures == 1 else torch.argsort(batch, stable=True)
-    starts = np.cumsum(counts) - counts
     made = []
     for chosen, structures, bounds, lattices, size, axes in groups:
         grid = mesh = directions = None
@@ -150,7 +151,7 @@ def make_plan(
         if order is None:
             made.append(Group(chosen, bounds, grid, mesh=mesh, directions=directions))
             continue
-        index, filled = _padded_index(starts[structures], counts[structures])
+        index, filled = _padded_index((np.cumsum(counts) - counts)[structures], counts[structures])
         mask = None if filled.all() else torch.from_numpy(filled).to(here, dtype)
         members = torch.tensor(structures, device=here)
         atoms = order[torch.from_numpy(index).to(here)]

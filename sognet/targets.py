@@ -31,7 +31,8 @@ class Target:
     per_atom : one value for each atom, else for each structure.
     shape : of one value.
     extensive : errors are divided by the number of atoms.
-    periodic : the value is defined for structures that are periodic in all directions only; others count as without.
+    periodic : the value, of a shape such as (3,3), is per volume and defined along periodic directions only. Along open
+        ones it is zero; structures that are not periodic, or whose cell has no volume, count as without.
     centred : the zero of the value is arbitrary, so that its spread is the standard deviation and not the root mean
         square.
     keys : names in files, the first that is there; of energy, forces and stress `dataset.<name>_key` says another.
@@ -51,9 +52,10 @@ class Target:
 
     def reference(self, structure: Any) -> Any:
         """Reference value of a structure, (N, *shape) or of the shape; None where it has none or it is not defined."""
-        if self.periodic and not structure.pbc.all():
-            return None
-        return structure.value(self.name)
+        value = structure.value(self.name)
+        if value is None or not self.periodic or structure.pbc.all():
+            return value
+        return _along_periodic_directions(value, structure.cell, structure.pbc) if structure.has_stress else None
 
     def values_shape(self, n_atoms: int) -> tuple[int, ...]:
         """Shape of the values of a structure."""
@@ -70,6 +72,14 @@ class Target:
         RMSE and MAE are over all components of all values that are there.
         """
         return difference / n_atoms.reshape((-1,) + (1,) * len(self.shape)) if self.extensive else difference
+
+
+def _along_periodic_directions(value: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
+    """A tensor (3, ...) without its components along open directions."""
+    projector = np.linalg.pinv(cell[pbc]) @ cell[pbc]
+    for axis in range(np.ndim(value)):
+        value = np.moveaxis(np.tensordot(projector, value, (1, axis)), 0, axis)
+    return value
 
 
 TARGETS: dict[str, Target] = {

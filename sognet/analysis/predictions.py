@@ -73,7 +73,7 @@ class Prediction:
             "energy_long_range": self.energy_long_range,
             "energy_of_atoms": self.energy_of_atoms,
             "energy_uncertainty": self.energy_uncertainty,
-            "stress": self.stress if s.pbc.all() else None,
+            "stress": self.stress if s.has_stress else None,
         } | {f"reference_{name}": value for name, value in references.items()}
         values |= {name: value for name, (t, value, _) in further.items() if not t.per_atom}
         columns = {

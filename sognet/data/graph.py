@@ -18,7 +18,7 @@ def build_graph(structure: Structure, cutoff: float) -> Data:
     `z` (N,), `pos` (N,3), `cell` (1,3,3), `pbc` (1,3), `charge` (1,); `edge_index` (2,E) holds neighbours in its first
     and centres in its second row, sorted by centre, and `cell_shift` (E,3) the lattice vectors to the neighbour's
     image, so that an edge is pos[neighbour] + cell_shift·cell − pos[centre]. Targets where the structure has them:
-    `energy` (1,), `forces` (N,3), `stress` (1,3,3) of what is periodic in all directions, and further ones of the
+    `energy` (1,), `forces` (N,3), `stress` (1,3,3) of periodic directions, and further ones of the
     table (sognet.targets). All in double precision.
 
     Raises

@@ -120,6 +120,11 @@ class Structure:
             raise InputError(structure.without(lacking[0], keys))
         return structure
 
+    @property
+    def has_stress(self) -> bool:
+        """Whether a stress is defined: a periodic direction, and a cell with a volume."""
+        return bool(self.pbc.any() and abs(np.linalg.det(self.cell)) > 0)
+
     def value(self, target: str) -> float | np.ndarray | None:
         """Reference value of a target by its name; None where the structure lacks it."""
         return getattr(self, target) if target in COMMON else self.further.get(target)

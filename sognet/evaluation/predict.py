@@ -18,8 +18,8 @@ from sognet.trust import trusted_names
 def predict_file(config: DictConfig) -> None:
     """Predict every structure of `path`, in its order, and write `predictions.extxyz`.
 
-    Several checkpoints are a committee. Energy and its short- and long-range part, forces, stress of what is periodic
-    in three directions, latents and a committee's uncertainties are added to what the file has per structure and atom.
+    Several checkpoints are a committee. Energy and its short- and long-range part, forces, stress of what is periodic,
+    latents and a committee's uncertainties are added to what the file has per structure and atom.
 
     Raises
     ------
@@ -36,8 +36,8 @@ def predict_file(config: DictConfig) -> None:
     charge_key = config.charge_key or models[0].charge_key
     keys = Keys(energy=None, forces=None, stress=None, charge=charge_key)
     structures = read_structures(config.path, keys, config.format, Units(length=config.length_unit), pbc=config.pbc)
-    periodic = any(s.pbc.all() for s in structures)
-    predictions = [list(predict(m, structures, config.batch_size, stress=periodic, progress=True)) for m in models]
+    stress = any(s.has_stress for s in structures)
+    predictions = [list(predict(m, structures, config.batch_size, stress=stress, progress=True)) for m in models]
     members = zip(*predictions, strict=True)
     combined = [same[0] if len(same) == 1 else committee_prediction(same) for same in members]
     file = Path(config.folder).absolute() / "predictions.extxyz"

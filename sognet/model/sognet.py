@@ -233,7 +233,7 @@ class SOGNet(nn.Module):
         -------
         energy (B,) in eV and double precision, energy_short_range (B,) without the reference energies,
         energy_long_range (B,), latent (N,P); forces (N,3) in eV/Å and stress (B,3,3) in eV/Å³ with ASE's sign
-        (zero for structures that are not periodic) where wanted; `energies` (N,), which add up to the energy: each
+        (of periodic directions; else zero) where wanted; `energies` (N,), which add up to the energy: each
         atom's reference and short-range energy and ½ Σ_p q_ip ∂E_LR/∂q_ip, its half of the long-range interaction.
         In training mode forces and stress can be differentiated again.
         """

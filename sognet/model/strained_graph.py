@@ -43,7 +43,26 @@ def deform(graph: Data, strain: Tensor) -> None:
 
 
 def stress_of(virial: Tensor, graph: Data) -> Tensor:
-    """dE/dε/V of the periodic structures."""
+    """dE/dε/V along the periodic directions, zero along open ones and where there is no cell with a volume."""
     volume = volumes(graph.cell.detach().double()).to(virial.dtype)[:, None, None]
-    periodic = graph.pbc.all(1)[:, None, None] & (volume > 0)
-    return torch.where(periodic, virial / torch.where(periodic, volume, 1.0), 0.0)
+    along = periodic_projector(graph.cell.detach(), graph.pbc).to(virial.dtype)
+    has_volume = volume > 0
+    return torch.where(has_volume, along @ virial @ along / torch.where(has_volume, volume, 1.0), 0.0)
+
+
+def periodic_projector(cell: Tensor, pbc: Tensor) -> Tensor:
+    """Projector (B,3,3) on what the periodic vectors span, of cells (B,3,3) in Å with periodicity (B,3)."""
+    vectors = cell.double() * pbc[..., None]
+    first, second, third = vectors.unbind(1)
+    normal = sum(torch.linalg.cross(*pair) for pair in ((first, second), (second, third), (third, first)))
+    n_periodic = pbc.sum(1)[:, None, None]
+    every = torch.eye(3, dtype=torch.float64, device=cell.device).expand_as(vectors)
+    projector = torch.where(n_periodic == 3, every, torch.zeros_like(every))
+    projector = torch.where(n_periodic == 2, every - _on_line(normal), projector)
+    return torch.where(n_periodic == 1, _on_line(vectors.sum(1)), projector)
+
+
+def _on_line(direction: Tensor) -> Tensor:
+    """Projector on the line along a vector (B,3); zero along none."""
+    squared = direction.square().sum(1)[:, None, None]
+    return direction[:, :, None] * direction[:, None] / torch.where(squared > 0, squared, 1.0)

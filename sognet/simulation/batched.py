@@ -18,7 +18,7 @@ class Predictions:
 
     energy: np.ndarray  # (S,) eV
     forces: list[np.ndarray]  # (N, 3) of each, eV/Å
-    stress: np.ndarray  # (S, 3, 3) eV/Å³; NaN where a structure is not periodic in three directions
+    stress: np.ndarray  # (S, 3, 3) eV/Å³; zero along open directions; NaN where nothing is periodic, or no volume
     results: list[dict[str, np.ndarray]]  # of each, under ASE's names
     other_results: list[dict[str, np.ndarray]]  # of each, what ASE has no name for; see SOGNetCalculator
     structures: list[Atoms] = field(repr=False)

@@ -117,15 +117,15 @@ class Evaluator:
         Parameters
         ----------
         structures : evaluated as one batch.
-        stress, energies : whether stress, for what is periodic in three directions, and energies of atoms are wanted.
+        stress, energies : whether stress, of what is periodic and has a volume, and energies of atoms are wanted.
 
         Returns
         -------
         For each structure `energy`, `energy_short_range`, `energy_long_range` (), `forces` (N,3), `latent` (N,P), of a
-        committee those of the members side by side, `stress` (3,3), `energies` (N,), and of a committee
-        `energy_uncertainty` (), `forces_uncertainty` (N,). eV, eV/Å, eV/Å³.
+        committee those of the members side by side, `stress` (3,3), zero along open directions, `energies` (N,), and of
+        a committee `energy_uncertainty` (), `forces_uncertainty` (N,). eV, eV/Å, eV/Å³.
         """
-        stress = stress and any(s.pbc.all() for s in structures)
+        stress = stress and any(s.has_stress for s in structures)
         batches = {c: build_batch(structures, c).to(self.device) for c in {m.cutoff for m in self.members}}
         outputs = [
             {
@@ -181,7 +181,7 @@ class Evaluator:
         every = {name: np.stack([m[name] for m in members]) for name in members[0] if name != "latent"}
         result = {name: values.mean(0) for name, values in every.items()}
         result["latent"] = np.hstack([m["latent"] for m in members])
-        if not structure.pbc.all():
+        if not structure.has_stress:
             result.pop("stress", None)
         if len(members) > 1:
             result["energy_uncertainty"] = np.asarray(energy_uncertainty(every["energy"]))

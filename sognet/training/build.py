@@ -218,7 +218,7 @@ def check_targets(loss: PotentialLoss, splits: Splits) -> None:
     used = [name for name in TARGETS if loss.uses(name)]
     for name in used:
         if train.count(name) == 0:
-            of_cluster = " of structures that are periodic in all directions" if TARGETS[name].periodic else ""
+            of_cluster = " of structures that are periodic and have a volume" if TARGETS[name].periodic else ""
             where, setting = train.first_without.get(name, splits.name), f"loss.{name}"
             remedy = f"set {setting}=0 to train without"
             if name not in WEIGHTS:
@@ -247,8 +247,8 @@ def check_targets(loss: PotentialLoss, splits: Splits) -> None:
         for split, found in known.items():
             logger.info("%s: %s", split, found)
     for split, structures in splits if loss.uses("stress") and not hasattr(splits.train, "contents") else ():
-        if n := sum(s.stress is not None and not s.pbc.all() for s in structures):
-            logger.warning("%s: the stress of %d structures is not used: not periodic in all directions", split, n)
+        if n := sum(s.stress is not None and not s.has_stress for s in structures):
+            logger.warning("%s: the stress of %d structures is not used: no periodic direction, or no volume", split, n)
 
 
 def _share(splits: Splits, target: str) -> float:

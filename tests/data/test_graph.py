@@ -5,8 +5,10 @@ import pytest
 import torch
 from ase import Atoms
 from ase.neighborlist import neighbor_list
-from structures import graph_of, random_atoms
+from scipy.spatial.transform import Rotation
+from structures import graph_of, labelled_atoms, random_atoms
 
+from sognet.data import Keys, Structure, build_graph
 from sognet.short_range.edges import edge_vectors
 
 
@@ -34,3 +36,19 @@ def test_isolated_atom_has_no_edges():
     assert graph.edge_index.shape == (2, 0)
     assert graph.cell_shift.shape == (0, 3)
     assert graph.pos.dtype == torch.float64
+
+
+def test_stress_labels_are_those_of_the_periodic_directions():
+    """In any orientation of the plane; a cluster and a cell without volume have none."""
+    turn = Rotation.random(random_state=0).as_matrix()
+    plain, atoms = labelled_atoms(), labelled_atoms()
+    in_plane = np.array([[0.3, 0.1, 0.0], [0.1, -0.2, 0.0], [0.0, 0.0, 0.0]])
+    atoms.info["stress"] = turn.T @ (in_plane + np.diag([0, 0, 0.7])) @ turn
+    atoms.set_cell(plain.cell.array @ turn, scale_atoms=True)
+    atoms.pbc = True, True, False
+    graph = build_graph(Structure.from_atoms(atoms, Keys(), "slab"), 4.0)
+    np.testing.assert_allclose(graph.stress[0], turn.T @ in_plane @ turn, atol=1e-12)
+    atoms.cell[2] = 0
+    assert "stress" not in build_graph(Structure.from_atoms(atoms, Keys(), "flat slab"), 4.0)
+    atoms.pbc = False
+    assert "stress" not in build_graph(Structure.from_atoms(atoms, Keys(), "cluster"), 4.0)

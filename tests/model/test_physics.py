@@ -1,5 +1,7 @@
 """What physics demands of the whole model."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -99,6 +101,36 @@ def test_stress_is_the_derivative_with_strain(method, evaluate):
             energies.append(evaluate(strained, method=method)["energy"][0])
         slope = (8 * (energies[2] - energies[1]) - (energies[3] - energies[0])) / (12 * step)
         assert slope / atoms.get_volume() == pytest.approx(reference[a, b], abs=1e-8)
+
+
+@pytest.mark.parametrize("pbc", [(True, True, False), (True, False, True), (False, True, False)])
+def test_stress_is_the_derivative_with_strain_along_periodic_directions(pbc, evaluate):
+    """In any orientation, over the volume of the cell; zero along open directions, and without volume."""
+    atoms = random_atoms(seed=3)
+    atoms.set_cell(TRICLINIC @ Rotation.random(random_state=1).as_matrix(), scale_atoms=True)
+    atoms.pbc = pbc
+    stress = evaluate(atoms)["stress"][0]
+    vectors = atoms.cell.array[np.array(pbc)]
+    along = np.linalg.qr(vectors.T)[0].T  # orthonormal, of the periodic directions
+    step = 1e-4
+    for a, b in itertools.combinations_with_replacement(along, 2):
+        strain = step * (np.outer(a, b) + np.outer(b, a)) / 2
+        energies = []
+        for factor in (-2, -1, 1, 2):
+            strained = atoms.copy()
+            strained.set_cell(atoms.cell.array @ (np.eye(3) + factor * strain), scale_atoms=True)
+            energies.append(evaluate(strained)["energy"][0])
+        slope = (8 * (energies[2] - energies[1]) - (energies[3] - energies[0])) / (12 * step)
+        assert slope / atoms.get_volume() == pytest.approx(a @ stress @ b, abs=1e-7)
+    projector = along.T @ along
+    np.testing.assert_allclose(projector @ stress @ projector, stress, atol=1e-12)
+    higher, flat = atoms.copy(), atoms.copy()
+    higher.cell[~np.array(pbc)] *= 1.5
+    np.testing.assert_allclose(
+        evaluate(higher)["stress"][0] * higher.get_volume(), stress * atoms.get_volume(), atol=1e-7
+    )
+    flat.cell[~np.array(pbc)] = 0
+    assert not evaluate(flat)["stress"].any()
 
 
 def test_energy_and_forces_are_smooth_where_an_atom_crosses_the_cutoff(evaluate):

@@ -11,7 +11,7 @@ from ase.build import bulk
 from ase.calculators.calculator import PropertyNotImplementedError, all_properties
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.filters import FrechetCellFilter
+from ase.filters import FrechetCellFilter, UnitCellFilter
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import FIRE
 from structures import graph_of, random_atoms, saved_model, small_model
@@ -150,6 +150,20 @@ def test_cells_relax():
     assert atoms.get_potential_energy() < before
     assert atoms.get_volume() != pytest.approx(volume, rel=1e-6)
     assert np.abs(atoms.get_stress()).max() < pressure
+
+
+def test_slabs_relax_in_their_plane():
+    atoms = random_atoms()
+    atoms.pbc = True, True, False
+    atoms.calc = SOGNetCalculator(small_model(), dtype=torch.float64)
+    before, cell, stress = atoms.get_potential_energy(), atoms.cell.copy(), atoms.get_stress()
+    FIRE(UnitCellFilter(atoms), logfile=None).run(fmax=1e-9, steps=20)
+    assert atoms.get_potential_energy() < before
+    assert np.abs(atoms.get_stress()).max() < np.abs(stress).max()
+    assert not np.allclose(atoms.cell[:2, :2], cell[:2, :2], atol=1e-4)
+    atoms.cell[2] = 0
+    with pytest.raises(PropertyNotImplementedError):
+        atoms.get_stress()
 
 
 def test_the_model_of_the_caller_stays_as_it_is():

@@ -19,6 +19,7 @@ from sognet.data.datasets.named import read_splits
 from sognet.data.inspection.outliers import outliers, sentences
 from sognet.data.inspection.repeated import duplicates
 from sognet.data.inspection.sanity_checks import sanity_warnings
+from sognet.data.inspection.stress_checks import stress_notes
 from sognet.data.splits import Splits, TooFewStructuresError, fill_defaults
 from sognet.data.structure import Structure
 from sognet.trust import trusted_names
@@ -87,6 +88,7 @@ def inspect(splits: Splits) -> dict[str, Any]:
         },
         "outliers": [asdict(o) for o in standing_out],
         "skipped": splits.skipped,
+        "notes": list(stress_notes(in_order)),
         "warnings": said,
     }
 
@@ -161,6 +163,8 @@ def print_inspection(found: dict[str, Any], console: Console | None = None) -> N
         console.print(f"  {reason}", soft_wrap=True, markup=False)
     if len({charge for split in found["splits"].values() for charge in split["charges"]}) > 1:
         console.print("total charges vary: model.total_charge=true lets a model see them", soft_wrap=True)
+    for note in found["notes"]:
+        console.print(note, soft_wrap=True, markup=False)
     if not found["warnings"]:
         console.print("nothing looks like a mistake")
     for warning in found["warnings"]:

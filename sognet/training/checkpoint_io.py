@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from sognet.errors import InputError
+from sognet.training.optimizers import without_history
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 """Checkpoints of a run, in `checkpoints/` of its folder: of the lowest validation loss, and to resume from."""
@@ -35,13 +36,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return checkpoint
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write a checkpoint.
+        """Write a checkpoint; the history of L-BFGS is in the one that runs are resumed from, and in no other.
 
         Raises
         ------
         InputError : the file cannot be written; an earlier one of this name is untouched.
         """
         path = Path(path)
+        if path.name != LAST and "optimizer_states" in checkpoint:
+            states = [without_history(state) for state in checkpoint["optimizer_states"]]
+            checkpoint = checkpoint | {"optimizer_states": states}
         partial = path.with_name(f"{path.name}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

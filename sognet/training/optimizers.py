@@ -12,11 +12,23 @@ class LBFGS(torch.optim.LBFGS):
     """L-BFGS with strong Wolfe line search, for data sets that fit into one batch.
 
     Where a step does not lower the loss any more, the history is forgotten but for its length scale, and the next
-    step starts downhill: in single precision the history goes stale long before the minimum. Checkpoints leave the
-    history out, which is hundreds of times as large as the model; a resumed run builds it up again.
+    step starts downhill: in single precision the history goes stale long before the minimum.
+
+    Parameters
+    ----------
+    params, lr, max_iter, history_size : as PyTorch's.
+    save_history : whether checkpoints hold the history, so that a resumed run takes the same steps as one that nothing
+        interrupts; it is up to 2 `history_size` times as large as the model. Without it a resumed run starts downhill.
     """
 
-    def __init__(self, params: Any, lr: float = 1.0, max_iter: int = 20, history_size: int = 300) -> None:
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1.0,
+        max_iter: int = 20,
+        history_size: int = 300,
+        save_history: bool = True,
+    ) -> None:
         super().__init__(
             params,
             lr=lr,
@@ -26,6 +38,7 @@ class LBFGS(torch.optim.LBFGS):
             tolerance_grad=0.0,
             tolerance_change=0.0,
         )
+        self.save_history = save_history
         self.last_loss = float("inf")
         self.stalled_steps = 0  # one after the other, that did not lower the loss
 
@@ -41,8 +54,20 @@ class LBFGS(torch.optim.LBFGS):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """Settings without the history."""
-        return {"state": {}, "param_groups": super().state_dict()["param_groups"]}
+        """Settings, the loss of the last step, and the history where it is to be saved."""
+        state = super().state_dict() | {"last_loss": self.last_loss, "stalled_steps": self.stalled_steps}
+        return state if self.save_history else without_history(state)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on; the state may be without the history."""
+        super().load_state_dict(state_dict)
+        self.last_loss = state_dict.get("last_loss", float("inf"))
+        self.stalled_steps = state_dict.get("stalled_steps", 0)
+
+
+def without_history(state: dict[str, Any]) -> dict[str, Any]:
+    """State of an optimizer without the history of L-BFGS; that of others as it is."""
+    return state | {"state": {n: s for n, s in state["state"].items() if "old_dirs" not in s}}
 
 
 def soap(

@@ -4,6 +4,7 @@
 are summed over pairs with the multiplier's real-space counterpart.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -34,11 +35,13 @@ class FourierConvolution(nn.Module):
         cheapest by size.
     remove_self_interaction : subtract ½ g(0) Σ q², the interaction of each latent with itself.
     include_zero_mode : keep k = 0, where a net latent charge interacts with itself; without it a uniform
-        background neutralises the cell. Structures with an open direction have no background: they keep it.
+        background neutralises the cell. Structures with an open direction have no background: they keep it. Or one of
+        these for each latent channel.
 
     Raises
     ------
-    ValueError : unknown method, tolerance outside (0, 1) or below what a mesh reaches, k_cut not positive.
+    ValueError : unknown method, tolerance outside (0, 1) or below what a mesh reaches, k_cut not positive, or another
+        number of channels than the kernel's.
     """
 
     takes_slabs = True
@@ -51,7 +54,7 @@ class FourierConvolution(nn.Module):
         tolerance: float = 1e-5,
         method: str = "auto",
         remove_self_interaction: bool = False,
-        include_zero_mode: bool = False,
+        include_zero_mode: bool | Sequence[bool] = False,
     ) -> None:
         super().__init__()
         if method not in METHODS:
@@ -69,7 +72,12 @@ class FourierConvolution(nn.Module):
         self.tolerance = tolerance
         self.method = method
         self.remove_self_interaction = remove_self_interaction
-        self.include_zero_mode = include_zero_mode
+        self.include_zero_mode = include_zero_mode if isinstance(include_zero_mode, bool) else list(include_zero_mode)
+        if self._of_channels and kernel.n_channels not in (1, len(self.include_zero_mode)):
+            raise ValueError(
+                f"include_zero_mode={self.include_zero_mode} is for {len(self.include_zero_mode)} latent channels, "
+                f"but the kernel has {kernel.n_channels}"
+            )
 
     def forward(
         self,
@@ -146,7 +154,8 @@ class FourierConvolution(nn.Module):
         ValueError : a periodic cell without volume; positions are missing where a direction is open.
         """
         n_atoms = len(batch if positions is None else positions)
-        settings = self.k_cut, self.include_zero_mode, self.method, n_latent or self.kernel.n_channels
+        zero_mode = any(self.include_zero_mode) if self._of_channels else self.include_zero_mode
+        settings = self.k_cut, zero_mode, self.method, n_latent or self.kernel.n_channels
         accuracy = self.tolerance, self.kernel.k_cut(self.tolerance)
         with torch.inference_mode(False), torch.no_grad():
             return make_plan(cell, pbc, batch, n_atoms, *settings, cell.dtype, accuracy, fixed_cells, device, positions)
@@ -227,6 +236,9 @@ class FourierConvolution(nn.Module):
         power = real.square() + imaginary.square()  # (G, P, K)
         if directions is None:
             multiplier = self.kernel.multiplier(grid.k_squared)  # (P or 1, G, K)
+            if self._of_channels:
+                kept = torch.tensor(self.include_zero_mode, device=multiplier.device)[:, None, None]
+                multiplier = torch.where(kept | (grid.k_squared > 0), multiplier, 0.0)  # (P, G, K)
         else:
             multiplier = open_directions.multiplier(self.kernel, grid.inverse_cells, directions)
         multiplier = multiplier * grid.multiplicity
@@ -240,6 +252,11 @@ class FourierConvolution(nn.Module):
                 "expected latent (N, P), positions (N, 3) and cell (B, 3, 3), got "
                 f"{tuple(latent.shape)}, {tuple(positions.shape)} and {tuple(cell.shape)}"
             )
+        if self._of_channels and len(self.include_zero_mode) != latent.shape[1]:
+            raise ValueError(
+                f"include_zero_mode={self.include_zero_mode} is for {len(self.include_zero_mode)} latent channels, "
+                f"but there are {latent.shape[1]}"
+            )
         if self.kernel.n_channels not in (1, latent.shape[1]):
             raise ValueError(
                 f"the kernel has {self.kernel.n_channels} channels and the latents {latent.shape[1]}; "
@@ -252,6 +269,11 @@ class FourierConvolution(nn.Module):
                 f"the plan is for {plan.n_atoms} atoms in {plan.n_structures} structures, but {len(positions)} atoms "
                 f"in {len(cell)} were given; make a new one"
             )
+
+    @property
+    def _of_channels(self) -> bool:
+        """Whether some latent channels keep the mode zero and others may not."""
+        return not isinstance(self.include_zero_mode, bool)
 
     def extra_repr(self) -> str:
         return f"k_cut={self.k_cut:.4g}, tolerance={self.tolerance:g}, method={self.method!r}"

@@ -6,6 +6,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -86,22 +87,29 @@ class SumOfGaussians(DoubleBuffers):
         base: float = 2.0,
         amplitude: float = COULOMB_CONSTANT,
         trainable: bool = True,
+        exponents: Sequence[float] | None = None,
     ) -> "SumOfGaussians":
         """Start from `amplitude` (eV·Å^p) times r^(−exponent) beyond `cutoff` (Å): bilateral series approximation.
 
         Gaussian l has the width σ_l = b^l σ_0 in real space, l = 0, 1, ...; σ_0 follows from the cutoff, where
         the series starts to follow the power law (r_c/σ_0 = 1.98925... for 1/r and base 2).
+
+        With `exponents` there is one channel for each, in place of `exponent` and `n_channels`. At the cutoff they all
+        start from `amplitude` (eV·Å) over the cutoff, the value of 1/r, so that none starts too weak to learn.
         """
-        if exponent <= 0 or cutoff <= 0 or base <= 1 or n_gaussians < 1:
+        powers = [exponent] * n_channels if exponents is None else list(exponents)
+        if not powers or min(powers) <= 0 or cutoff <= 0 or base <= 1 or n_gaussians < 1:
             raise ValueError(
-                f"a power law needs exponent > 0, cutoff > 0, base > 1 and n_gaussians >= 1, got exponent={exponent}, "
-                f"cutoff={cutoff}, base={base}, n_gaussians={n_gaussians}"
+                "a power law needs exponents > 0, cutoff > 0, base > 1, n_gaussians >= 1 and a channel, got exponents="
+                f"{powers}, cutoff={cutoff}, base={base}, n_gaussians={n_gaussians}"
             )
-        width = cutoff / _power_law_onset(exponent, base) * float(base) ** np.arange(n_gaussians)
-        heights = 2 * math.log(base) / math.gamma(exponent / 2) * (2 * width**2) ** (-exponent / 2)
-        weights = amplitude * heights * (2 * math.pi * width**2) ** 1.5
-        bandwidths = math.sqrt(2) / width
-        return cls(np.tile(weights, (n_channels, 1)), np.tile(bandwidths, (n_channels, 1)), trainable=trainable)
+        amplitudes = [amplitude if exponents is None else amplitude * cutoff ** (p - 1) for p in powers]
+        widths = [cutoff / _power_law_onset(p, base) * float(base) ** np.arange(n_gaussians) for p in powers]
+        weights = [
+            a * 2 * math.log(base) / math.gamma(p / 2) * (2 * w**2) ** (-p / 2) * (2 * math.pi * w**2) ** 1.5
+            for a, p, w in zip(amplitudes, powers, widths, strict=True)
+        ]
+        return cls(np.stack(weights), math.sqrt(2) / np.stack(widths), trainable=trainable)
 
     @classmethod
     def log_spaced(
@@ -196,6 +204,7 @@ def _gaussians(decays: Tensor, x: Tensor) -> Tensor:
     return torch.exp((-decays.to(x.dtype)[:, :, None] * x).clamp(min=floor))
 
 
+@lru_cache(maxsize=32)
 def _power_law_onset(exponent: float, base: float) -> float:
     """r_c/σ_0 at which the one-sided series starts to follow r^(−p).
 

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from sognet.long_range.decay import kernel_of
 from sognet.model.heads import ElementLatents, FixedCharges, Readout
+from sognet.model.neutrality import Neutralization
 from sognet.model.plan import ModelPlan, make_plan
 from sognet.model.reference_energies import ReferenceEnergies
 from sognet.model.short_range_output import as_output, brings_energies
@@ -32,7 +34,9 @@ class SOGNet(nn.Module):
     element_latents : add a trainable latent of each element, in e, to what the latent-variable network gives.
     neutral : share out what the latents of a structure add up to beyond its total charge Q equally over its atoms, so
         that they add up to Q (in the first latent channel; to zero in the others). Charges of distant neutral fragments
-        depend on one another only as far as the network's own do not add up to zero in each.
+        depend on one another only as far as the network's own do not add up to zero in each. Or one of these for each
+        channel: what is no charge, as in a dispersion r^-6, need not add up to anything.
+    excess_by_element : with `neutral`, share the excess out by trainable positive weights of the elements.
     total_charge : append each structure's total charge Q (`graph.charge`) to the features of both networks.
     charge_key : name under which structures carry their total charge, `atoms.info[charge_key]`; for calculators.
     charges : known charges by chemical symbol, which replace the latent-variable network; P = 1.
@@ -47,8 +51,8 @@ class SOGNet(nn.Module):
 
     Raises
     ------
-    ValueError : n_latent below 1; charges given that do not cover the species, or with P > 1; a short-range model that
-        is not one.
+    ValueError : n_latent below 1, or other than the channels of the kernel or of `neutral`; charges given that do not
+        cover the species, or with P > 1; a short-range model that is not one.
     """
 
     def __init__(
@@ -64,7 +68,7 @@ class SOGNet(nn.Module):
         latent_bias: bool = False,
         latent_scale: float = 1.0,
         element_latents: bool = False,
-        neutral: bool = False,
+        neutral: bool | Sequence[bool] = False,
         total_charge: bool = False,
         charges: Mapping[str, float] | None = None,
         reference_energies: Mapping[str, float] | None = None,
@@ -72,6 +76,7 @@ class SOGNet(nn.Module):
         standardize: bool = False,
         feature_scale: float | None = 1.0,
         charge_key: str = "charge",
+        excess_by_element: bool = False,
     ) -> None:
         super().__init__()
         with_energies = brings_energies(short_range)
@@ -79,6 +84,16 @@ class SOGNet(nn.Module):
         self.long_range = long_range
         if n_latent < 1:
             raise ValueError(f"n_latent must be at least 1, got {n_latent}; without latent variables, long_range=None")
+        kernel = kernel_of(long_range)
+        if kernel is not None and kernel.n_channels not in (1, n_latent):
+            raise ValueError(
+                f"the kernel of the long range has {kernel.n_channels} channels and n_latent is {n_latent}; set "
+                f"n_latent={kernel.n_channels}, or one channel, which all latent variables share"
+            )
+        if not isinstance(neutral, bool) and len(neutral) != n_latent:
+            raise ValueError(
+                f"neutral={list(neutral)} is for {len(neutral)} latent channels, but n_latent is {n_latent}"
+            )
         self.n_latent = n_latent
         self.energy_hidden = tuple(energy_hidden)
         self.latent_hidden = tuple(latent_hidden)
@@ -87,7 +102,8 @@ class SOGNet(nn.Module):
         self.residual = residual
         self.latent_bias = latent_bias
         self.latent_scale = latent_scale
-        self.neutral = neutral
+        self.neutral = neutral if isinstance(neutral, bool) else list(neutral)
+        self.excess_by_element = excess_by_element
         self.total_charge = total_charge
         self.charge_key = charge_key
         self.charges = dict(charges) if charges else None
@@ -111,6 +127,9 @@ class SOGNet(nn.Module):
         of_elements = element_latents and isinstance(self.latent_head, Readout)
         self.element_latents = element_latents
         self.element_head = ElementLatents(short_range.species, n_latent) if of_elements else None
+        self.neutralization: Neutralization | None = None
+        if self.neutral:
+            self.neutralization = Neutralization(self.neutral, short_range.species if excess_by_element else None)
         self.composition = ReferenceEnergies(reference_energies or {})
 
     @property
@@ -319,8 +338,8 @@ class SOGNet(nn.Module):
             latent = self.latent_unit * self.latent_head(features)
             if self.element_head is not None:
                 latent = latent + self.element_head(graph.z)
-            if self.neutral:
-                latent = _neutralized(latent, graph.charge, batch, n_structures)
+            if self.neutralization is not None:
+                latent = self.neutralization(latent, graph.z, graph.charge, batch)
         if of_atoms and not latent.requires_grad:
             latent.requires_grad_()
         if self.long_range is None:
@@ -355,11 +374,3 @@ def _rename_old_buffers(_: nn.Module, state: dict[str, Tensor], prefix: str, *__
     """Read the weights of versions up to 0.1.0."""
     if (old := f"{prefix}feature_deviation") in state:
         state[f"{prefix}feature_std"] = state.pop(old)
-
-
-def _neutralized(latent: Tensor, charge: Tensor, batch: Tensor, n_structures: int) -> Tensor:
-    """Latents (N,P) whose first channel adds up to the total charge (B,) of each structure, and the others to zero."""
-    sums = latent.new_zeros(n_structures, latent.shape[1]).index_add(0, batch, latent)
-    counts = latent.new_zeros(n_structures).index_add(0, batch, torch.ones_like(latent[:, 0]))
-    wanted = torch.nn.functional.pad(charge.to(latent.dtype).reshape(-1, 1), (0, latent.shape[1] - 1))
-    return latent - ((sums - wanted) / counts[:, None]).index_select(0, batch)

@@ -182,6 +182,33 @@ def test_zero_mode_adds_the_interaction_of_the_net_latent(device):
     torch.testing.assert_close(difference.sum(), expected)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_channels_keep_the_zero_mode_each_on_its_own(method, device):
+    """As layers of one channel do, with the derivatives by the cell."""
+    latent, positions, cells, pbc, batch = mixed_batch(device=device)
+    both = make_layer(method, 2, include_zero_mode=[False, True], device=device)
+    cells = cells.requires_grad_()
+    energy = both(latent, positions, cells, pbc, batch)
+    expected = torch.zeros_like(energy)
+    for channel, kept in enumerate(both.include_zero_mode):
+        kernel = copy.deepcopy(both.kernel)
+        kernel = SumOfGaussians(
+            kernel.weights.detach()[[channel]], kernel.bandwidths.detach()[[channel]], kernel.max_bandwidth
+        )
+        settings = {"k_cut": both.k_cut, "tolerance": both.tolerance, "method": method, "include_zero_mode": kept}
+        expected = expected + FourierConvolution(kernel, **settings)(latent[:, [channel]], positions, cells, pbc, batch)
+    torch.testing.assert_close(energy, expected, rtol=1e-7, atol=1e-7)
+    ours, theirs = (grad(e.sum(), cells)[0] for e in (energy, expected))
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+def test_zero_modes_of_other_channels_than_there_are():
+    with pytest.raises(ValueError, match="is for 3 latent channels, but the kernel has 2"):
+        make_layer(channels=2, include_zero_mode=[True, False, True])
+    with pytest.raises(ValueError, match="is for 2 latent channels, but there are 1"):
+        make_layer(include_zero_mode=[True, False])(torch.ones(2, 1), torch.rand(2, 3), 9 * torch.eye(3)[None])
+
+
 @pytest.mark.parametrize("method", ["auto", *METHODS])
 def test_a_cell_too_small_for_any_mode_has_no_energy_but_that_of_its_net_latent(method, device):
     latent, positions, cell = (x.to(device) for x in (torch.randn(4, 1), torch.rand(4, 3), 3.0 * torch.eye(3)[None]))

@@ -23,6 +23,16 @@ def test_power_law_follows_any_exponent_beyond_the_cutoff(exponent, device):
     assert (kernel(r) * r**exponent / COULOMB_CONSTANT - 1).abs().max() < 1e-5
 
 
+def test_channels_follow_exponents_of_their_own_and_start_equally_strong(device):
+    kernel = SumOfGaussians.power_law(exponents=[1, 3, 6], cutoff=5.0, n_gaussians=160, base=1.3).to(device)
+    r = torch.linspace(5.0, 50.0, 400, device=device)
+    for channel, exponent in enumerate((1, 3, 6)):
+        expected = COULOMB_CONSTANT / 5.0 * (5.0 / r) ** exponent
+        assert (kernel(r)[channel] / expected - 1).abs().max() < 1e-5
+    with pytest.raises(ValueError, match="exponents > 0"):
+        SumOfGaussians.power_law(exponents=[1, 0])
+
+
 @pytest.mark.parametrize("base", [1.3, 1.63, 2.0])
 def test_coulomb_start_errs_by_no_more_than_the_published_bound(base):
     kernel = SumOfGaussians.power_law(exponent=1.0, cutoff=5.0, n_gaussians=160, base=base)

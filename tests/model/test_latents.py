@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from structures import batch_of, random_atoms, small_model
+from structures import batch_of, deep_potential, random_atoms, small_model
+
+from sognet import SOGNet
+from sognet.long_range import FourierConvolution, SumOfGaussians
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -29,6 +32,45 @@ def test_latents_add_up_to_the_total_charge(n_latent, total_charge, device):
     for structure in range(3):
         own = differences[batch.batch == structure].cpu().numpy()
         np.testing.assert_allclose(np.ptp(own, axis=0), 0.0, atol=1e-12)
+
+
+def test_chosen_channels_are_neutral(device):
+    batch = charged_batch(device)
+    free, chosen = (small_model(n_latent=2, neutral=n).to(device)(batch)["latent"] for n in (False, [True, False]))
+    sums = torch.zeros(3, device=device).index_add(0, batch.batch, chosen[:, 0])
+    torch.testing.assert_close(sums, batch.charge, atol=1e-12, rtol=0)
+    torch.testing.assert_close(chosen[:, 1], free[:, 1], atol=0, rtol=0)
+
+
+def test_an_excess_is_shared_out_by_weights_of_the_elements(device):
+    """Equally at first; then in the ratio of the weights, which learn, and forces are derivatives."""
+    batch = charged_batch(device)
+    free = small_model(n_latent=2).to(device)(batch)["latent"].detach()
+    equally = small_model(n_latent=2, neutral=True).to(device)(batch)["latent"]
+    model = small_model(n_latent=2, neutral=True, excess_by_element=True).to(device)
+    torch.testing.assert_close(model(batch)["latent"], equally, atol=1e-14, rtol=0)
+    with torch.no_grad():
+        model.neutralization.weights.values[1] = 3.0
+    latent = model(batch)["latent"]
+    sums = torch.zeros(3, device=device).index_add(0, batch.batch, latent[:, 0])
+    torch.testing.assert_close(sums, batch.charge, atol=1e-12, rtol=0)
+    shift = (latent - free)[batch.batch == 0]
+    one, other = (shift[batch.z[batch.batch == 0] == z] for z in (11, 17))
+    ratio = np.log1p(np.exp(3.0 + np.log(np.e - 1)))
+    torch.testing.assert_close(other[:1] / one[:1], torch.full_like(one[:1], ratio))
+    model.train()(batch)["forces"].square().sum().backward()
+    assert model.neutralization.weights.values.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"neutral": [True]}, "is for 1 latent channels, but n_latent is 2"), ({"n_channels": 3}, "set n_latent=3")],
+)
+def test_channels_that_do_not_fit_are_refused(settings, message):
+    channels = settings.pop("n_channels", 1)
+    layer = FourierConvolution(SumOfGaussians.power_law(n_channels=channels))
+    with pytest.raises(ValueError, match=message):
+        SOGNet(deep_potential(), layer, n_latent=2, **settings)
 
 
 @pytest.mark.parametrize("pbc", [True, False])

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from sognet.long_range import open_directions, structure_factor
 from sognet.long_range.decay import fitted_decay
+from sognet.long_range.grouping import Group, Plan
 from sognet.long_range.mesh_size import FINEST
 from sognet.long_range.multiplier import SumOfGaussians
 from sognet.long_range.open_directions import stand_in_cells
 from sognet.long_range.pair_sum import pair_sum
-from sognet.long_range.plan import Group, Plan, make_plan
+from sognet.long_range.plan import make_plan
 from sognet.long_range.reciprocal_grid import reciprocal_grid
+from sognet.nn.validity import nan_unless
 
 METHODS = ("auto", "separable", "mesh", "nufft", "direct")
 
@@ -102,15 +104,26 @@ class FourierConvolution(nn.Module):
 
         Returns
         -------
-        (B,) energies in eV.
+        (B,) energies in eV; NaN where the plan does not serve for these structures and nothing can be raised, which is
+        on a GPU and in what is compiled.
 
         Raises
         ------
-        ValueError : shapes that do not fit, a periodic cell without volume.
+        ValueError : shapes that do not fit, a periodic cell without volume, a plan that does not serve.
         """
         self._check_shapes(latent, positions, cell, batch, plan)
         if plan is None:
             plan = self.plan(cell, pbc, batch, positions, latent.shape[1], fixed_cells=True)
+            return self._of_groups(plan, latent, positions, cell)
+        return nan_unless(
+            plan.serves(positions, cell, pbc, batch),
+            self._of_groups(plan, latent, positions, cell),
+            "the plan is for other cells, periodicity or atoms of structures, or has no room for these positions along "
+            "open directions; make a new one (plan.covers(positions, cell, pbc, batch))",
+        )
+
+    def _of_groups(self, plan: Plan, latent: Tensor, positions: Tensor, cell: Tensor) -> Tensor:
+        """Energies (B,) of structures that a plan serves for."""
         fixed = plan.fixed_cells and not cell.requires_grad
         if len(cell) == 1 and plan.groups:
             return self._energies(plan.groups[0], latent[None], positions[None], cell, fixed)

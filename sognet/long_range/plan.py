@@ -3,28 +3,24 @@ precision. What is left for every step is tensors.
 """
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sognet.long_range.mesh_modes import MeshModes, MeshSize, fixed_mesh_modes
+from sognet.long_range.grouping import Group, Plan
+from sognet.long_range.mesh_modes import MeshSize, fixed_mesh_modes
 from sognet.long_range.mesh_size import mesh_size
 from sognet.long_range.open_directions import (
-    PERIOD,
     Axes,
-    OpenDirections,
     helpers_of,
     open_directions,
     periods_of,
     stand_in_cells,
     window_modes,
 )
-from sognet.long_range.reciprocal_grid import Bounds, ModesOf, ReciprocalGrid, fixed_reciprocal_grid, mode_bounds
-from sognet.nn.transfer import moved
+from sognet.long_range.reciprocal_grid import Bounds, ModesOf, fixed_reciprocal_grid, mode_bounds
 
 DIRECT_BELOW = 1.5e5
 """Atoms × half-box modes of a structure below which the plain sum is the fastest (two CPU cores), times √P (one core):
@@ -48,51 +44,6 @@ for all channels. Forces and training step in s, one core, 12 Gaussians, 1e-5, m
 
 PAIRS_TOGETHER = 1_000_000
 """Pairs with padding, up to which structures without periodicity are summed in one go whatever their sizes."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Structures of a batch that are summed in one go, padded to the largest of them."""
-
-    method: str  # "pairs", or how the structure factor is computed
-    bounds: Bounds  # of the modes
-    grid: ReciprocalGrid | None  # of the cells that were planned for
-    structures: Tensor | None = None  # (G,); None, and no atoms: the only structure as it is
-    atoms: Tensor | None = None  # (G, n) atom of every slot
-    filled: Tensor | None = None  # (G, n) 1 where a slot has an atom, 0 where it is padding; None: no padding
-    mesh: MeshModes | None = None  # with the method "mesh"
-    directions: OpenDirections | None = None  # of structures that are not periodic along all directions
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Groups of structures, for atoms in the order of the batch."""
-
-    groups: tuple[Group, ...]
-    n_atoms: int
-    n_structures: int
-    fixed_cells: bool = False  # whether the cells that it is used with are exactly those that it was made for
-
-    def to(self, *args: Any, **kwargs: Any) -> "Plan":
-        """The same on another device."""
-        return moved(self, *args, **kwargs)
-
-    def covers(self, positions: Tensor) -> bool:
-        """Whether the plan serves for these positions (N,3): as many atoms, and no farther apart along open directions
-        than it has room for. Cells and periodicity must be the same.
-        """
-        if len(positions) != self.n_atoms:
-            return False
-        for group in self.groups:
-            if group.directions is None:
-                continue
-            of_group = positions[None] if group.atoms is None else positions[group.atoms]
-            fractional = (of_group.detach() @ group.grid.inverse_cells.to(positions.dtype))[..., group.directions.axes]
-            if group.filled is not None:
-                fractional = torch.where(group.filled.bool()[..., None], fractional, fractional[:, :1])
-            if bool((fractional.amax(1) - fractional.amin(1) > 1 / PERIOD).any()):
-                return False
-        return True
 
 
 def make_plan(
@@ -156,7 +107,8 @@ def make_plan(
         members = torch.tensor(structures, device=here)
         atoms = order[torch.from_numpy(index).to(here)]
         made.append(Group(chosen, bounds, grid, members, atoms, mask, mesh, directions))
-    return Plan(tuple(made), n_atoms, n_structures, fixed_cells)
+    pbc = torch.ones(n_structures, 3, dtype=torch.bool, device=here) if pbc is None else pbc.reshape(-1, 3).bool()
+    return Plan(tuple(made), n_atoms, cell.detach(), pbc, None if n_structures == 1 else batch, fixed_cells)
 
 
 def _stand_in_lattices(

@@ -74,6 +74,8 @@ def cosine_and_sine(phase: Tensor) -> tuple[Tensor, Tensor]:
 class _CosSin(torch.autograd.Function):
     """Cosine and sine of a phase, each of which is the other's derivative."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(phase: Tensor) -> tuple[Tensor, Tensor]:
         return phase.cos(), phase.sin()

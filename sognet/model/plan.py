@@ -11,13 +11,17 @@ from torch_geometric.data import Data
 
 from sognet.nn.transfer import moved
 
+OTHER_EDGES = "the plan is for other edges or elements; make a new one with model.plan(graph)"
+
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """Plans of the parts of a model, None for a part that has none."""
+    """Plans of the parts of a model, None for a part that has none, and what that of the short range was made for."""
 
     short_range: Any = None
     long_range: Any = None
+    z: Tensor | None = None  # (N,)
+    edge_index: Tensor | None = None  # (2, E)
 
     def to(self, *args: Any, **kwargs: Any) -> "ModelPlan":
         """The same on another device."""
@@ -29,6 +33,17 @@ class ModelPlan:
         """
         return not hasattr(self.long_range, "covers") or self.long_range.covers(positions)
 
+    def has_edges_of(self, graph: Data) -> Tensor:
+        """Whether elements and edges of a graph are those that the short range's plan was made for, scalar.
+
+        Raises
+        ------
+        ValueError : other numbers of atoms or edges.
+        """
+        if graph.z.shape != self.z.shape or graph.edge_index.shape != self.edge_index.shape:
+            raise ValueError(OTHER_EDGES)
+        return (graph.z == self.z).all() & (graph.edge_index == self.edge_index).all()
+
 
 def make_plan(short_range: nn.Module, long_range: nn.Module | None, graph: Data, **settings: Any) -> ModelPlan:
     """Plan for a graph in the precision of the model, with `batch`.
@@ -38,11 +53,13 @@ def make_plan(short_range: nn.Module, long_range: nn.Module | None, graph: Data,
     settings : of the long-range layer's plan; what it does not take is left out.
     """
     of_edges = short_range.plan(graph) if hasattr(short_range, "plan") else None
+    made_for = {} if of_edges is None else {"z": graph.z, "edge_index": graph.edge_index}
     if not hasattr(long_range, "plan"):
-        return ModelPlan(of_edges)
+        return ModelPlan(of_edges, **made_for)
     taken = inspect.signature(long_range.plan).parameters
     settings = {name: value for name, value in settings.items() if name in taken}
-    return ModelPlan(of_edges, long_range.plan(graph.cell, graph.pbc, graph.batch, graph.pos, **settings))
+    of_cells = long_range.plan(graph.cell, graph.pbc, graph.batch, graph.pos, **settings)
+    return ModelPlan(of_edges, of_cells, **made_for)
 
 
 class Planner:

@@ -9,10 +9,11 @@ from torch_geometric.data import Data
 from sognet.long_range.decay import kernel_of
 from sognet.model.heads import ElementLatents, FixedCharges, Readout
 from sognet.model.neutrality import Neutralization
-from sognet.model.plan import ModelPlan, make_plan
+from sognet.model.plan import OTHER_EDGES, ModelPlan, make_plan
 from sognet.model.reference_energies import ReferenceEnergies
 from sognet.model.short_range_output import as_output, brings_energies
 from sognet.model.strained_graph import copied, deform, stress_of
+from sognet.nn.validity import nan_unless
 
 
 class SOGNet(nn.Module):
@@ -325,6 +326,8 @@ class SOGNet(nn.Module):
         batch, n_structures = graph.batch, len(graph.cell)
         of_edges = {} if plan is None or plan.short_range is None else {"plan": plan.short_range}
         of_cells = {} if plan is None or plan.long_range is None else {"plan": plan.long_range}
+        if of_edges:
+            graph.pos = nan_unless(plan.has_edges_of(graph), graph.pos, OTHER_EDGES)
         given = as_output(self.short_range(graph, **of_edges))
         features = self._inputs_of_heads(given.features, graph)
         atomic = given.energy if self.energy_head is None else self.energy_scale * self.energy_head(features)[:, 0]

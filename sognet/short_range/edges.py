@@ -1,7 +1,9 @@
 """What every descriptor reads off a graph: vectors along edges, and what stays while edges and elements do."""
 
+import copy
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from ase.data import atomic_numbers, chemical_symbols
@@ -49,6 +51,13 @@ class PairMatrix:
         self.n_images = int(image.max()) + 1
         row = image * self.n_structures * self.n_atoms + self.atom.index_select(0, neighbour)
         self.element = row * self.n_atoms + place.index_select(0, centre)  # (E,), of each edge
+
+    def to(self, *args: Any, **kwargs: Any) -> "PairMatrix":
+        """The same on another device."""
+        other = copy.copy(self)
+        for name in ("structure", "atom", "element"):
+            setattr(other, name, getattr(self, name).to(*args, **kwargs))
+        return other
 
     @property
     def fill(self) -> float:

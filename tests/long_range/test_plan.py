@@ -56,6 +56,92 @@ def test_a_plan_for_other_structures_is_refused():
         layer(latent[:6], positions[:6], cells[:1], pbc[:1], plan=plan)
 
 
+@pytest.fixture
+def planned(device):
+    """A layer, structures and a plan for them; the third is a slab."""
+    layer = layer_of(method="direct").to(device)
+    latent, positions, cells, pbc, batch = structures(device=device)
+    cells[2] = torch.diag(torch.tensor([6.0, 6.0, 0.0]))
+    pbc[2] = torch.tensor([True, True, False])
+    return layer, (latent, positions, cells, pbc, batch), layer.plan(cells, pbc, batch, positions)
+
+
+def others(latent, positions, cells, pbc, batch):
+    """Structures that the plan for the given ones does not serve for, by what is different."""
+    longer, apart = cells.clone(), positions.clone()
+    longer[1] = longer[1] @ torch.diag(torch.tensor([1.0, 1.0, 1.15])).to(cells)
+    apart[-1, 2] += 40.0  # across the slab
+    as_many = torch.repeat_interleave(torch.arange(3, device=batch.device), torch.tensor([9, 6, 5]).to(batch.device))
+    return {
+        "atoms of structures": (latent, positions, cells, pbc, as_many),
+        "periodicity": (latent, positions, cells, pbc.flip(0), batch),
+        "all periodic": (latent, positions, cells, None, batch),
+        "longer cell": (latent, positions, longer, pbc, batch),
+        "atoms apart": (latent, apart, cells, pbc, batch),
+    }
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("what", ["atoms of structures", "periodicity", "all periodic", "longer cell", "atoms apart"])
+def test_a_plan_that_does_not_serve_gives_no_energy(what, planned, device):
+    layer, given, plan = planned
+    assert plan.covers(given[1], *given[2:])
+    latent, positions, *more = others(*given)[what]
+    if what != "all periodic":  # which is what leaving pbc out means in a forward pass
+        assert not plan.covers(positions, *more)
+    positions.requires_grad_()
+    if device == "cpu":
+        with pytest.raises(ValueError, match=r"plan is for other cells.*make a new one"):
+            layer(latent, positions, *more, plan)
+    torch.compiler.reset()
+    energies = torch.compile(layer, fullgraph=True, backend="eager")(latent, positions, *more, plan)
+    (gradient,) = torch.autograd.grad(energies.sum(), positions)
+    assert energies.isnan().all()
+    assert gradient.isnan().all()
+
+
+@pytest.mark.usefixtures("double")
+def test_a_plan_serves_while_cells_change_little_or_shrink(planned):
+    layer, (latent, positions, cells, pbc, batch), plan = planned
+    turn = torch.linalg.qr(torch.randn(3, 3)).Q.to(cells)
+    scale = torch.tensor([1.05, 0.6, 1.05]).to(cells)[:, None, None]
+    cells, positions = scale * cells @ turn, (scale[:, 0, :1][batch] * positions) @ turn
+    found = layer(latent, positions, cells, pbc, batch, plan)
+    torch.testing.assert_close(found, layer(latent, positions, cells, pbc, batch), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.usefixtures("double")
+def test_fixed_cells_are_exactly_those_of_the_plan_unless_derivatives_are_wanted(planned, device):
+    layer, (latent, positions, cells, pbc, batch), _ = planned
+    plan = layer.plan(cells, pbc, batch, positions, fixed_cells=True)
+    other = 1.001 * cells
+    assert plan.covers(positions, cells)
+    assert not plan.covers(positions, other)
+    if device == "cpu":
+        with pytest.raises(ValueError, match="plan is for other cells"):
+            layer(latent, positions, other, pbc, batch, plan)
+    found = layer(latent, positions, other.clone().requires_grad_(), pbc, batch, plan)
+    torch.testing.assert_close(found, layer(latent, positions, other, pbc, batch), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("method", ["direct", "separable"])
+def test_many_positions_are_evaluated_at_once(method, device):
+    layer = layer_of(method).to(device)
+    latent, positions, cells, pbc, batch = structures(device=device)
+    plan = layer.plan(cells, pbc, batch, positions)
+
+    def energy(moved):
+        return layer(latent, moved, cells, pbc, batch, plan).sum()
+
+    many = positions + 0.1 * torch.randn(3, *positions.shape).to(positions)
+    energies, gradients = torch.vmap(energy)(many), torch.vmap(torch.func.grad(energy))(many)
+    for found, gradient, moved in zip(energies, gradients, many.requires_grad_(), strict=True):
+        wanted = layer(latent, moved, cells, pbc, batch).sum()
+        torch.testing.assert_close(found, wanted)
+        torch.testing.assert_close(gradient, torch.autograd.grad(wanted, moved)[0])
+
+
 @pytest.mark.parametrize("method", ["direct", "separable", "mesh"])
 def test_energy_in_single_precision_does_not_depend_on_whether_stress_is_wanted(method, device):
     """Cubic cells have whole shells of modes on the cutoff sphere; they count in both ways or in neither."""

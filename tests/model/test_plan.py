@@ -75,6 +75,7 @@ def test_a_batch_may_bring_its_plan(graph, device):
     compare(found, wanted)
     on_other_device = graph.to("meta").plan
     assert on_other_device.short_range.slots.device.type == "meta"
+    assert on_other_device.short_range.pairs.element.device.type == "meta"
     assert on_other_device.long_range.groups[0].atoms.device.type == "meta"
 
 
@@ -91,6 +92,31 @@ def test_a_plan_says_which_positions_of_a_slab_it_serves_for():
     away = graph.pos.clone()
     away[-1, 2] += 50.0  # which is periodic
     assert plan.covers(away)
+
+
+@pytest.mark.parametrize("short_range", ["cace", "deep_potential"])
+@pytest.mark.parametrize("what", ["elements", "edges", "fewer edges", "cell"])
+def test_a_plan_for_another_graph_gives_no_energy(what, short_range, graph, device):
+    model = model_of(short_range, "direct").to(device).eval()
+    plan = model.plan(graph)
+    other = graph.clone()
+    if what == "elements":
+        other.z = other.z.roll(1)
+    elif what == "edges":
+        other.edge_index[0, 0] = (other.edge_index[0, 0] + 1) % 8
+    elif what == "fewer edges":
+        other.edge_index, other.cell_shift = other.edge_index[:, :-1], other.cell_shift[:-1]
+    else:
+        other.cell[0] = 1.3 * other.cell[0]
+    if device == "cpu" or what == "fewer edges":
+        with pytest.raises(ValueError, match=r"plan is for other (edges|cells).*make a new one"):
+            model(other, plan=plan)
+    if what == "fewer edges":
+        return
+    torch.compiler.reset()
+    found = torch.compile(lambda graph, plan: model(graph, plan=plan), fullgraph=True, backend="eager")(other, plan)
+    assert found["energy"].isnan().all()
+    assert found["forces"].isnan().all()
 
 
 def outputs_and_gradients(function, model, graph, plan):

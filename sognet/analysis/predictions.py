@@ -11,6 +11,7 @@ import numpy as np
 from ase import Atoms
 from ase.io import write
 from ase.spacegroup import Spacegroup
+from ase.stress import full_3x3_to_voigt_6_stress
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch_geometric.data import Batch
@@ -54,7 +55,8 @@ class Prediction:
 
     def to_atoms(self) -> Atoms:
         """ASE structure with the prediction, the reference under `reference_energy`, `reference_forces` and
-        `reference_stress`, and what else the structure carried per structure or atom, where extended XYZ can hold it.
+        `reference_stress` (six values in Voigt's order), and what else the structure carried per structure or atom,
+        where extended XYZ can hold it.
         """
         s = self.structure
         atoms = Atoms(numbers=s.numbers, positions=s.positions, cell=s.cell, pbc=s.pbc)
@@ -65,7 +67,8 @@ class Prediction:
             elif name in s.info and _fits_into_a_comment(value):
                 atoms.info[kept] = value
         further = {t.name: (t, self.value(t.name), s.value(t.name)) for t in further_targets()}
-        references = {"energy": s.energy, "stress": s.stress}
+        of_six = None if s.stress is None else full_3x3_to_voigt_6_stress(s.stress)  # a matrix would be written as JSON
+        references = {"energy": s.energy, "stress": of_six}
         references |= {name: reference for name, (t, _, reference) in further.items() if not t.per_atom}
         values = {
             "energy": self.energy,

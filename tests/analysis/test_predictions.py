@@ -5,6 +5,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
+from ase.stress import voigt_6_to_full_3x3_stress
 from structures import labelled_atoms, small_model
 
 from sognet.analysis.predictions import Prediction, predict, write_predictions
@@ -62,6 +63,7 @@ def test_values_per_structure_and_atom_are_kept(tmp_path):
 def test_predictions_and_references_have_names_of_their_own(tmp_path):
     atoms = labelled_atoms(6)
     energy, forces = atoms.info.pop("energy"), atoms.arrays.pop("forces")
+    reference = Structure.from_atoms(atoms, Keys(energy=None, forces=None), "test").stress
     results = {"energy": energy, "free_energy": energy - 1.0, "forces": forces, "dipole": np.ones(3)}
     atoms.calc = SinglePointCalculator(atoms, **results)
     back = written(
@@ -75,14 +77,16 @@ def test_predictions_and_references_have_names_of_their_own(tmp_path):
     np.testing.assert_allclose(back.get_stress(voigt=False), np.eye(3))
     assert back.info["reference_energy"] == pytest.approx(energy)
     assert back.info["reference_free_energy"] == pytest.approx(energy - 1.0)
-    assert np.shape(back.info["reference_stress"]) == (3, 3)
+    assert back.info["reference_stress"].shape == (6,)
+    np.testing.assert_allclose(voigt_6_to_full_3x3_stress(back.info["reference_stress"]), reference)
+    assert "_JSON" not in (tmp_path / "p.extxyz").read_text()
     np.testing.assert_allclose(back.arrays["reference_forces"], forces, atol=1e-7)
     assert back.info["energy_uncertainty"] == 0.25
     np.testing.assert_allclose(back.arrays["forces_uncertainty"], 0.125)
 
 
 def test_stress_is_written_where_it_has_a_meaning(tmp_path):
-    back = written(labelled_atoms(6, pbc=[True, True, False]), Keys(stress=None), tmp_path, stress=np.eye(3))
+    back = written(labelled_atoms(6, pbc=False), Keys(stress=None), tmp_path, stress=np.eye(3))
     assert "stress" not in back.info
     assert "stress" not in back.calc.results
     assert np.size(back.info["reference_stress"]) == 6

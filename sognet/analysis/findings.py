@@ -15,6 +15,12 @@ MISFIT = 0.2
 OVERFITTED = 1.5
 """Error of the validation split over that of the training split from which on more data help."""
 
+CANCELLED = 2.0
+"""Changes of the long-range energy over those of the interaction energy, beyond which short and long range cancel."""
+
+OFFSET = 0.3
+"""Energy error without an offset over that with it, below which the offset is what there is to say."""
+
 GOOD = 0.1
 """Error over the spread below which nothing is suggested where the error falls no longer."""
 
@@ -35,6 +41,13 @@ def sentences(summary: Mapping[str, Any]) -> Iterator[str]:
     parts = [text for target in told if (text := _error(summary, split, target))]
     if parts:
         yield f"{split}: {', '.join(parts)}"
+    if _is_offset(summary, split):
+        offset = summary["energy_offset"]
+        yield (
+            f"energies differ by a constant of {offset['per_atom']:.3g} eV per atom; without it the error is "
+            f"{readable(offset['rmse_without'])} meV/atom: reference energies or settings of the electronic structure "
+            "are not those of the training. Compare differences of energies, or fine-tune with start_from="
+        )
     if learning := summary.get("learning"):
         yield _outlook(learning)
     yield from _long_range(summary)
@@ -74,7 +87,7 @@ def suggestions(summary: Mapping[str, Any]) -> Iterator[str]:
         yield "a larger model or cutoff: the error falls no longer, and that of the training split is no lower"
     split = reported_split(summary)
     energy, of_energies = summary[split].get("energy_rmse"), _spread(summary, split).get("energy_spread")
-    if energy and of_energies and energy > of_energies:
+    if energy and of_energies and energy > of_energies and not _is_offset(summary, split):
         yield (
             f"the energy error of {split}, {readable(energy)} meV/atom, is above the spread of the energies, "
             f"{readable(of_energies)}: give them more weight (loss.energy), or train longer"
@@ -86,6 +99,13 @@ def suggestions(summary: Mapping[str, Any]) -> Iterator[str]:
 
 def _spread(summary: Mapping[str, Any], split: str) -> Mapping[str, float]:
     return summary.get("spread", {}).get(split, {})
+
+
+def _is_offset(summary: Mapping[str, Any], split: str) -> bool:
+    """Whether the energy error is little but a constant of each element."""
+    offset, error = summary.get("energy_offset"), summary[split].get("energy_rmse")
+    spread = _spread(summary, split).get("energy_spread") or 0.0
+    return bool(offset and error and error > spread and offset["rmse_without"] < OFFSET * error)
 
 
 def _error(summary: Mapping[str, Any], split: str, target: Target) -> str:
@@ -123,18 +143,22 @@ def _long_range(summary: Mapping[str, Any]) -> Iterator[str]:
     shares = summary.get("long_range")
     if shares and shares["force_rms"] > 0:
         of_forces = 100 * shares["long_range_force_rms"] / shares["force_rms"]
-        of_energy = summary["long_range_energy_share"]
-        if of_energy > 1:
-            times = readable(of_energy, 2)
+        share = summary["long_range_energy_share"]
+        variation = shares.get("energy_variation")
+        text = f"long range: {readable(of_forces, 2)} % of the forces"
+        if variation is not None and variation > CANCELLED:
             yield (
-                f"long range: {readable(of_forces, 2)} % of the forces; its energy is {times} times the interaction "
-                "energy, so that short and long range cancel and neither means anything by itself"
+                f"{text}; from structure to structure its energy changes {readable(variation, 2)} times as much as the "
+                "interaction energy, and the short range undoes that (correlation "
+                f"{shares['energy_correlation']:.3f}): neither means anything by itself"
+            )
+        elif variation is None and share > CANCELLED:
+            yield (
+                f"{text}; its energy is {readable(share, 2)} times the interaction energy, so that short and long "
+                "range cancel and neither means anything by itself"
             )
         else:
-            yield (
-                f"long range: {readable(of_forces, 2)} % of the forces, {readable(100 * of_energy, 2)} % of the "
-                "interaction energy"
-            )
+            yield f"{text}, {readable(100 * share, 2)} % of the interaction energy"
     others = {n: v for n, v in summary.get("diagnostics", {}).items() if not n.startswith("kernel/")}
     if others:
         yield f"long-range layer: {', '.join(f'{name} {readable(value)}' for name, value in others.items())}"

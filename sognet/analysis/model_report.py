@@ -10,12 +10,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from sognet.analysis.energy_balance import energy_offset, long_range_energy_share, long_range_variation
 from sognet.analysis.error_groups import breakdown, write_breakdown
 from sognet.analysis.figures import kernel_figure, parity_figure, save_figure
 from sognet.analysis.findings import reported_split
 from sognet.analysis.long_range_share import decays, force_shares
 from sognet.analysis.numbers import readable
-from sognet.analysis.predictions import Prediction, predict_splits, split_errors, write_predictions
+from sognet.analysis.predictions import predict_splits, split_errors, write_predictions
 from sognet.analysis.spread import spreads
 from sognet.analysis.tables import as_json
 from sognet.data.splits import Splits
@@ -47,10 +48,13 @@ def report(
     figures = {"parity": save_figure(parity_figure(by_split), folder / "figures" / "parity.png")}
     summary: dict[str, Any] = split_errors(by_split)
     summary["spread"] = {split: spreads(members) for split, members in (by_split | {"all": together}).items()}
+    split = reported_split(summary)
+    if offset := energy_offset(by_split.get(split, together)):
+        summary["energy_offset"] = offset
     if model.long_range is not None:
-        boxes, split = typical_boxes(splits), reported_split(summary)
+        boxes = typical_boxes(splits)
         shares = force_shares(model, [p.structure for p in by_split.get(split, together)])
-        summary["long_range"] = shares
+        summary["long_range"] = shares | long_range_variation(by_split.get(split, together))
         summary["long_range_energy_share"] = long_range_energy_share(together)
         summary["charges_known"] = model.charges is not None
         summary["diagnostics"] = diagnostics(model, boxes)
@@ -70,13 +74,6 @@ def report(
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide about numbers."""
     return {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}}
-
-
-def long_range_energy_share(predictions: list[Prediction]) -> float:
-    """Σ|E_LR| / Σ|E_SR + E_LR| over structures: how much of the interaction energy the long-range layer carries."""
-    long_range = sum(abs(p.energy_long_range) for p in predictions)
-    total = sum(abs(p.energy_short_range + p.energy_long_range) for p in predictions)
-    return long_range / total if total else 0.0
 
 
 def typical_boxes(splits: Splits) -> Boxes:

@@ -54,11 +54,46 @@ def test_what_is_no_finding_is_not_said_as_one(decay, expected):
     assert "--" not in text
 
 
-def test_a_share_above_the_interaction_energy_is_said_to_mean_nothing():
-    text = said(share=4.1)
-    assert "4.1 times the interaction energy" in text
+def varied(variation, correlation, share=1.0):
+    found = summary(share=share)
+    found["long_range"] |= {"energy_variation": variation, "energy_correlation": correlation}
+    return "\n".join(sentences(found))
+
+
+def test_parts_that_undo_each_other_are_said_to_mean_nothing():
+    text = varied(4.13, -0.9713)
+    assert "changes 4.1 times as much as the interaction energy" in text
+    assert "correlation -0.971" in text
     assert "neither means anything" in text
-    assert "e+" not in text
+
+
+@pytest.mark.parametrize(
+    ("variation", "share", "percent"), [(1.0, 1.02, "102 %"), (1.9, 1.6, "160 %"), (0.2, 5, "500 %")]
+)
+def test_a_share_about_one_or_a_constant_part_is_no_cancellation(variation, share, percent):
+    text = varied(variation, -0.5, share)
+    assert f"{percent} of the interaction energy" in text
+    assert "neither means anything" not in text
+
+
+def test_a_single_structure_is_judged_by_its_share():
+    assert "neither means anything" in said(share=4.1)
+    assert "4.1 times the interaction energy" in said(share=4.1)
+    assert "e+" not in said(share=4.1)
+    assert "100 % of the interaction energy" in said(share=1.0)
+
+
+def test_a_constant_offset_of_the_energies_is_said_instead_of_advice_to_train():
+    foreign = summary()
+    foreign["test"]["energy_rmse"] = 412.0
+    assert any("loss.energy" in s for s in suggestions(foreign))
+    foreign["energy_offset"] = {"per_atom": -0.4119, "rmse_without": 4.56}
+    assert "energies differ by a constant of -0.412 eV per atom; without it the error is 4.56 meV/atom" in "\n".join(
+        sentences(foreign)
+    )
+    assert not any("loss.energy" in s for s in suggestions(foreign))
+    foreign["energy_offset"]["rmse_without"] = 300.0
+    assert "constant" not in "\n".join(sentences(foreign))
 
 
 def test_an_error_above_the_spread_is_a_warning():

@@ -19,6 +19,9 @@ from sognet.renamed_settings import up_to_date
 IGNORED = ("command", "folder", "paths", "callbacks", "logger", "resume")
 """Settings that say where a run writes, not what it does."""
 
+ROOT = {"trainer.max_time": "time", "trainer.max_epochs": "epochs", "trainer.max_steps": "steps"}
+"""Settings at the root, by those of the trainer that say the same."""
+
 WIDEST_SETTING = 34
 """Characters of a setting that is not wrapped."""
 
@@ -65,10 +68,10 @@ def finished_runs(roots: Sequence[Path]) -> list[FinishedRun]:
                 file.parent.resolve(),
                 FinishedRun(
                     file.parent.absolute(),
-                    flattened(config),
+                    with_one_length(flattened(config)),
                     json.loads(file.read_text()),
                     command.get("groups", {}),
-                    frozenset(command.get("given", ())),
+                    frozenset(ROOT.get(name, name) for name in command.get("given", ())),
                 ),
             )
     return sorted(runs.values(), key=lambda run: run.selected[1])
@@ -82,6 +85,15 @@ def flattened(config: DictConfig, prefix: str = "") -> dict[str, Any]:
             nested = isinstance(value, DictConfig)
             values |= flattened(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return values
+
+
+def with_one_length(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings by dotted name with how long to train under the names at the root only."""
+    lengths = {name: settings.get(name) for name in ROOT.values()}
+    if all(length is None for length in lengths.values()):
+        lengths = {ROOT[limit]: settings.get(limit) for limit in ROOT if settings.get(limit) not in (None, -1)}
+    others = {name: value for name, value in settings.items() if name not in (*ROOT, *ROOT.values())}
+    return others | {name: value for name, value in lengths.items() if value is not None}
 
 
 def differing(runs: Sequence[FinishedRun]) -> list[str]:

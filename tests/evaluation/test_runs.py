@@ -80,3 +80,30 @@ def test_all_folders_are_shown_each_run_once(tmp_path):
     assert printed.count("a/0") == 1
     with pytest.raises(InputError, match="nowhere"):
         finished_runs([tmp_path / "a", tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "name"),
+    [
+        ({"epochs": 5}, {"epochs": 10}, "epochs"),
+        ({"time": "20min"}, {"time": "2h"}, "time"),
+        ({"epochs": None}, {"epochs": 10}, "epochs"),
+    ],
+)
+def test_how_long_runs_train_is_said_once(tmp_path, first, second, name):
+    trainer = {"epochs": "max_epochs", "time": "max_time"}[name]
+    for number, length in enumerate((first, second)):
+        value = length[name] or 7
+        given = [name if length[name] else f"trainer.{trainer}"]
+        run(
+            tmp_path / f"{number}",
+            1.0,
+            {},
+            given,
+            **length,
+            trainer={"max_epochs": -1, "max_time": None, trainer: value},
+        )
+    runs = finished_runs([tmp_path])
+    assert differing(runs) == [name]
+    assert {r.settings[name] for r in runs} == {first[name] or 7, second[name]}
+    assert "trainer." not in table(tmp_path)

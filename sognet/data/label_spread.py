@@ -4,15 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sognet.data.split_statistics import ReferenceEnergyFit
+from sognet.data.reference_energy_fit import ReferenceEnergyFit
 from sognet.data.structure import Structure
+from sognet.data.usual_sizes import largest_usual
 from sognet.targets import TARGETS, Target
 
 SAMPLE = 2000
 """Structures from which spreads are taken at most, evenly spaced."""
-
-CLIP = 10.0
-"""Times the median of the structures, beyond which a structure counts as an outlier and with no more than that."""
 
 NO_SPREAD = 1e-6
 """In eV, Å and e: values that differ by less are taken for equal."""
@@ -22,8 +20,8 @@ def label_spreads(structures: Sequence[Structure]) -> dict[str, float]:
     """Spread of each target by name, in its unit (eV/atom, eV/Å, eV/Å³), of targets that some structure has.
 
     The root mean square over structures, each with that of its own values; of energies per atom, without those of the
-    elements by least squares, the standard deviation. No structure counts with more than CLIP times the median, so that
-    outliers do not make a unit of themselves. 1 where the values do not differ.
+    elements by least squares, the standard deviation. No structure counts with more than the largest usual size, so
+    that outliers do not make a unit of themselves. 1 where the values do not differ.
     """
     sample = structures[:: max(1, -(-len(structures) // SAMPLE))]
     of_elements = _energies_of_elements(sample)
@@ -34,9 +32,7 @@ def label_spreads(structures: Sequence[Structure]) -> dict[str, float]:
             continue
         middle = np.median(np.stack(values), axis=0) if target.centred and not target.per_atom else 0.0
         sizes = np.array([np.sqrt(np.square(v - middle).mean()) for v in values])
-        if (median := np.median(sizes)) > 0:
-            sizes = np.minimum(sizes, CLIP * median)
-        spread = float(np.sqrt(np.square(sizes).mean()))
+        spread = float(np.sqrt(np.square(np.minimum(sizes, largest_usual(sizes))).mean()))
         found[name] = spread if spread > NO_SPREAD else 1.0
     return found
 

@@ -12,17 +12,16 @@ from pathlib import Path
 import numpy as np
 import pooch
 from ase.cell import Cell
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
 from vesin import NeighborList
 
+from sognet.data.reference_energy_fit import ReferenceEnergyFit
 from sognet.data.structure import Structure, is_isolated_atom
+from sognet.data.usual_sizes import largest_usual
 
 logger = logging.getLogger(__name__)
 
-N_ELEMENTS = len(chemical_symbols)
-ROWS = 512  # structures that are added to the least-squares problem at once
-CUTOFF_OF_RANK = 1e-8  # singular values below this part of the largest count as zero
-VERSION = 2  # of what is computed; part of the name of cached statistics
+VERSION = 3  # of what is computed; part of the name of cached statistics
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Statistics:
     species: list[str]  # by atomic number
     reference_energies: dict[str, float]  # eV, by least squares
     isolated_energies: dict[str, float]  # eV, of isolated atoms
-    force_rms: float  # eV/Å, of one component; 1 where the split has no forces
+    force_rms: float  # eV/Å, of one component, outlying structures clipped; 1 where the split has no forces
     average_neighbors: float | None = None  # per atom within the cutoff; None where no cutoff was given
 
 
@@ -47,7 +46,9 @@ def statistics(structures: Iterable[Structure], cutoff: float | None = None) -> 
     composition = ReferenceEnergyFit()
     seen: set[int] = set()
     isolated: dict[str, float] = {}
-    squares, n_components, n_edges, n_atoms = 0.0, 0, 0, 0
+    squares: list[float] = []
+    n_components: list[int] = []
+    n_edges, n_atoms = 0, 0
     for structure in structures:
         seen.update(np.unique(structure.numbers).tolist())
         n_atoms += len(structure)
@@ -56,8 +57,8 @@ def statistics(structures: Iterable[Structure], cutoff: float | None = None) -> 
             if is_isolated_atom(structure):
                 isolated[chemical_symbols[structure.numbers[0]]] = structure.energy
         if structure.forces is not None:
-            squares += float(np.square(structure.forces).sum())
-            n_components += structure.forces.size
+            squares.append(float(np.square(structure.forces).sum()))
+            n_components.append(structure.forces.size)
         if cutoff is not None:
             n_edges += number_of_edges(structure, cutoff)
     species = [chemical_symbols[z] for z in sorted(seen)]
@@ -65,9 +66,19 @@ def statistics(structures: Iterable[Structure], cutoff: float | None = None) -> 
         species=species,
         reference_energies=composition.energies(species),
         isolated_energies=isolated,
-        force_rms=float(np.sqrt(squares / n_components)) if squares > 0 else 1.0,
+        force_rms=clipped_rms(np.array(squares), np.array(n_components)) or 1.0,
         average_neighbors=n_edges / n_atoms if cutoff is not None and n_atoms else None,
     )
+
+
+def clipped_rms(squares: np.ndarray, n_components: np.ndarray) -> float:
+    """Root mean square over structures with sums of squares (n,) of so many components (n,); none counts with more than
+    the largest usual one. 0 of nothing.
+    """
+    if not len(squares):
+        return 0.0
+    limit = largest_usual(np.sqrt(squares / n_components))
+    return float(np.sqrt(np.minimum(squares, limit**2 * n_components).sum() / n_components.sum()))
 
 
 def cached_statistics(
@@ -123,50 +134,3 @@ def number_of_edges(structure: Structure, cutoff: float) -> int:
     box = Cell(structure.cell).complete().array
     (i,) = neighbours.compute(structure.positions, box, structure.pbc.tolist(), quantities="i", copy=False)
     return len(i)
-
-
-class ReferenceEnergyFit:
-    """Energies of the elements that together explain total energies best, from a stream of structures.
-
-    The least-squares problem is kept as the triangular factor of its QR decomposition, which grows with the number of
-    elements and not of structures, and which does not square the condition number as normal equations would.
-    """
-
-    def __init__(self) -> None:
-        self.triangle = np.zeros((0, N_ELEMENTS + 1))
-        self.rows: list[np.ndarray] = []
-        self.total_energy, self.n_atoms = 0.0, 0
-
-    def add(self, numbers: np.ndarray, energy: float) -> None:
-        """Add a structure of atomic numbers (N,) with its energy in eV."""
-        self.rows.append(np.append(np.bincount(numbers, minlength=N_ELEMENTS), energy).astype(float))
-        self.total_energy += energy
-        self.n_atoms += len(numbers)
-        if len(self.rows) == ROWS:
-            self._reduce()
-
-    def energies(self, species: list[str]) -> dict[str, float]:
-        """Energy in eV of each of the species, empty where no structure had an energy."""
-        table = self.energies_by_number()
-        return {s: float(table[atomic_numbers[s]]) for s in species} if self.n_atoms else {}
-
-    def energies_by_number(self) -> np.ndarray:
-        """Energy in eV of every element, in the order of atomic numbers.
-
-        Where the compositions do not determine them (one composition, collinear ones), the smallest solution about the
-        mean energy per atom, which shares the energy out evenly; elements without an energy get that mean.
-        """
-        mean = self.total_energy / max(1, self.n_atoms)
-        self._reduce()
-        counts = self.triangle[:, :-1]
-        there = np.flatnonzero(np.any(counts != 0, axis=0))
-        counts, energies = counts[:, there], self.triangle[:, -1]
-        deviation, *_ = np.linalg.lstsq(counts, energies - mean * counts.sum(axis=1), rcond=CUTOFF_OF_RANK)
-        table = np.full(N_ELEMENTS, mean)
-        table[there] += deviation
-        return table
-
-    def _reduce(self) -> None:
-        if self.rows:
-            self.triangle = np.linalg.qr(np.vstack([self.triangle, *self.rows]), mode="r")
-            self.rows = []

@@ -150,6 +150,11 @@ class Structure:
         return len(self.numbers)
 
 
+def n_structures(n: int) -> str:
+    """A number of structures in words."""
+    return "1 structure" if n == 1 else f"{n} structures"
+
+
 def is_isolated_atom(structure: Structure) -> bool:
     """Whether a structure is one atom without periodic images nearby; the primitive cell of a crystal is not."""
     if len(structure) != 1:

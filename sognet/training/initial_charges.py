@@ -21,10 +21,11 @@ from torch_geometric.data import Batch
 
 from sognet.data import Structure
 from sognet.data.graph import build_batch
+from sognet.data.usual_sizes import with_usual_forces
 from sognet.model import SOGNet
 
 STRUCTURES = 40
-"""Training structures that are fitted, evenly spaced."""
+"""Training structures that are fitted, evenly spaced, less those whose forces stand out."""
 
 PAIR_FUNCTIONS = 10
 """Gaussians of the distance within the cutoff, for each pair of elements."""
@@ -57,7 +58,7 @@ class ForceFit:
 def charges_from_forces(model: SOGNet, structures: Sequence[Structure]) -> ForceFit | None:
     """Charges that the long-range layer of a model needs for the forces of structures; None without forces to fit."""
     candidates = structures[:: max(1, len(structures) // STRUCTURES)][:STRUCTURES]
-    sample = [s for s in candidates if s.forces is not None and len(s) > 1]
+    sample = with_usual_forces([s for s in candidates if s.forces is not None and len(s) > 1])
     if len(sample) < 2:
         return None
     columns, forces, owner = [], [], []

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from sognet.data import Structure, statistics
 from sognet.data.graph import build_batch
+from sognet.data.usual_sizes import with_usual_forces
 from sognet.errors import InputError
 from sognet.model import SOGNet
 from sognet.model.build import what_is_left
@@ -16,7 +17,8 @@ from sognet.training.initial_charges import charges_from_forces
 logger = logging.getLogger(__name__)
 
 STANDARDIZATION_STRUCTURES = 100
-"""Structures of the training split from which features are standardized and latent variables get their start."""
+"""Structures of the training split from which features are standardized and latent variables get their start, less
+those whose forces stand out."""
 
 ENERGY_STRUCTURES = 400
 """Structures of the training split to which reference energies are fitted once latents have charges."""
@@ -57,7 +59,7 @@ def _start(
     model: SOGNet, structures: Sequence[Structure], initial_charges: Mapping[str, float] | str | None
 ) -> Mapping[str, float] | None:
     """Standardize the features and start the latents; returns the charges that these start from."""
-    sample = structures[:: max(1, len(structures) // STANDARDIZATION_STRUCTURES)]
+    sample = with_usual_forces(structures[:: max(1, len(structures) // STANDARDIZATION_STRUCTURES)])
     graph = build_batch(sample, model.cutoff).to(model.device)
     if model.standardize:
         model.set_standardization(graph)

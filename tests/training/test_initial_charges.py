@@ -52,6 +52,13 @@ def test_charges_of_ions_are_found(device):
     np.testing.assert_allclose(fit.charges[:, 0], [-1.0, 2.0, 1.0], atol=0.05)
 
 
+def test_an_outlier_hides_no_charges():
+    made = clusters({"Na": 1.0, "Cl": -1.0})
+    made[4].forces = 100 * made[4].forces
+    fit = charges_from_forces(model_of(["Cl", "Na"]), made)
+    np.testing.assert_allclose(fit.charges[:, 0], [-1.0, 1.0], atol=0.05)
+
+
 def test_latents_start_at_the_charges_of_ions(device):
     model, structures = model_of(["Cl", "Na"], device), clusters({"Na": 1.0, "Cl": -1.0})
     initialize(model, structures, "auto")

@@ -16,6 +16,7 @@ from rich.table import Table
 from vesin import NeighborList
 
 from sognet.data.datasets.named import read_splits
+from sognet.data.inspection.first_look import in_order_of_files, of_repeated, of_training_split
 from sognet.data.inspection.outliers import outliers, sentences
 from sognet.data.inspection.repeated import duplicates
 from sognet.data.inspection.sanity_checks import sanity_warnings
@@ -25,9 +26,7 @@ from sognet.data.structure import Structure
 from sognet.trust import trusted_names
 
 NEARBY = 6.0  # Å, within which nearest distances are looked for
-CONFLICT = 1e-3  # eV/atom, beyond which the energies of equal structures contradict each other
 SHOWN = 5  # examples that are printed; the file has all
-SOURCE_ORDER = 8  # digits to which frame numbers are filled up for sorting
 
 
 def run(config: DictConfig) -> None:
@@ -62,21 +61,15 @@ def inspect(splits: Splits) -> dict[str, Any]:
     """What there is by split, duplicates, skipped structures and warnings, as plain values."""
     distances = {split: [nearest_distances(s) for s in structures] for split, structures in splits}
     repeated = list(duplicates(splits))
-    everything = [s for _, structures in splits for s in structures]
     ratios = [d / _covalent(p) for found in distances.values() for one in found if one for d, p in [_tightest(one)]]
-    contradicting = [d for d in repeated if (d.energy_difference or 0.0) > CONFLICT]
-    across = [d for d in repeated if d.splits[0] != d.splits[1]]
-    in_order = sorted(everything, key=_place)
+    in_order = in_order_of_files(splits)
     standing_out = outliers(in_order)
-    said = [*sanity_warnings(in_order, ratios), *sentences(standing_out)]
-    if across:
-        said.append(f"{len(across)} structures are in two splits: {across[0].sources[0]} is {across[0].sources[1]}")
-    if contradicting:
-        worst = max(contradicting, key=lambda d: d.energy_difference)
-        said.append(
-            f"{len(contradicting)} repeated structures have another energy than the first, by up to "
-            f"{worst.energy_difference:.3g} eV/atom: {worst.sources[0]} and {worst.sources[1]}"
-        )
+    said = [
+        *sanity_warnings(in_order, ratios),
+        *sentences(standing_out),
+        *of_repeated(repeated),
+        *of_training_split(splits.train),
+    ]
     counts = Counter(d.splits for d in repeated)
     return {
         "name": splits.name,
@@ -202,9 +195,3 @@ def _tightest(distances: dict[tuple[str, str], float]) -> tuple[float, tuple[str
     """Distance and elements of the pair that is nearest in terms of its covalent radii."""
     pair = min(distances, key=lambda p: distances[p] / _covalent(p))
     return distances[pair], pair
-
-
-def _place(structure: Structure) -> tuple[str, str]:
-    """Order of files and of the frames in them."""
-    file, _, number = structure.source.rpartition(", frame ")
-    return file, number.zfill(SOURCE_ORDER)

@@ -8,7 +8,9 @@ from ase import units
 from ase.cell import Cell
 
 from sognet.data.inspection.stress_checks import stress_warnings
-from sognet.data.structure import Structure
+from sognet.data.split_statistics import clipped_rms
+from sognet.data.structure import Structure, n_structures
+from sognet.data.usual_sizes import largest_usual
 
 PLAUSIBLE_FORCE_RMS = (0.02, 10.0)  # eV/Å
 PLAUSIBLE_BOND = (0.5, 1.5)  # nearest distance over the sum of covalent radii, median over structures
@@ -53,6 +55,7 @@ def sanity_warnings(structures: Sequence[Structure], nearest: Sequence[float]) -
     yield from _energy_unit(structures)
     yield from _force_scale(structures)
     yield from _length_unit(nearest)
+    yield from _zero_forces(structures)
     yield from _net_forces(structures)
     yield from _consistency(structures)
     yield from _free_energies(structures)
@@ -85,8 +88,7 @@ def _force_scale(structures: Sequence[Structure]) -> Iterator[str]:
     with_forces = [s.forces for s in structures if s.forces is not None]
     if not with_forces:
         return
-    n_components = sum(f.size for f in with_forces)
-    rms = float(np.sqrt(sum(np.square(f).sum() for f in with_forces) / n_components))
+    rms = clipped_rms(np.array([np.square(f).sum() for f in with_forces]), np.array([f.size for f in with_forces]))
     low, high = PLAUSIBLE_FORCE_RMS
     if rms == 0:
         yield "all forces are zero; set dataset.forces_key to the name of the forces in the file"
@@ -115,15 +117,25 @@ def _length_unit(nearest: Sequence[float]) -> Iterator[str]:
         )
 
 
+def _zero_forces(structures: Sequence[Structure]) -> Iterator[str]:
+    several = [s for s in structures if s.forces is not None and len(s) > 1]
+    zero = [s for s in several if not s.forces.any()]
+    if 0 < len(zero) < len(several):
+        yield (
+            f"all forces of {n_structures(len(zero))} are exactly zero ({zero[0].source}), which training takes as "
+            "they are: values that are missing, or perfect crystals? Take out the former"
+        )
+
+
 def _net_forces(structures: Sequence[Structure]) -> Iterator[str]:
     with_forces = [s for s in structures if s.forces is not None]
     net = np.array([np.linalg.norm(s.forces.sum(0)) / len(s) for s in with_forces])
     if (net > NET_FORCE).any():
         worst = with_forces[int(net.argmax())].source
         yield (
-            f"forces of {int((net > NET_FORCE).sum())} structures do not add up to zero, by up to {net.max():.3g} eV/Å "
-            f"per atom ({worst}); a conservative model cannot follow them (an external field, fixed atoms, or columns "
-            "that are no forces?)"
+            f"forces of {n_structures(int((net > NET_FORCE).sum()))} do not add up to zero, by up to {net.max():.3g} "
+            f"eV/Å per atom ({worst}); a conservative model cannot follow them (an external field, fixed atoms, or "
+            "columns that are no forces?)"
         )
 
 
@@ -132,7 +144,9 @@ def _consistency(structures: Sequence[Structure]) -> Iterator[str]:
     pairs = [p for a, b in pairwise(structures) if (p := _difference_and_work(a, b)) is not None]
     if len(pairs) < N_STEPS:
         return
-    difference, work = np.array(pairs).T
+    steps = np.abs(np.array(pairs))  # those of outliers are named elsewhere
+    usual = (steps <= [largest_usual(of_one) for of_one in steps.T]).all(axis=1)
+    difference, work = np.array(pairs)[usual].T
     if not work.any() or not difference.any():
         yield "energies do not change between frames while the atoms move along the forces"
         return

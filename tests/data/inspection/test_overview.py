@@ -131,7 +131,7 @@ def test_an_outlying_energy_is_named(frames):
     changed = [a.copy() for a in frames]
     changed[7].info["energy"] += 30.0
     (said, *_) = [s for s in inspect(splits_of(changed))["warnings"] if "their composition" in s]
-    assert "energies of 1 structures" in said
+    assert "energies of 1 structure " in said
     assert "a.xyz, frame 7" in said
 
 
@@ -155,7 +155,7 @@ def test_duplicates_are_found_within_and_across_splits(frames):
         (("val", "test"), ("a.xyz, frame 0",) * 2): 0.0,
     }
     said = " ".join(inspect(splits)["warnings"])
-    assert "1 structures are in two splits" in said
+    assert "1 structure in two splits" in said
     assert "another energy" in said
 
 

@@ -13,6 +13,7 @@ from sognet.training.resume import save_configuration
 EPOCHS = 6
 
 EMA = ["callbacks=[default,ema]", "callbacks.ema.decay=0.9"]
+STOPPING = ["callbacks=[default,early_stopping]", "callbacks.early_stopping.patience=2"]
 PLATEAU = ["scheduler=plateau", "scheduler.patience=0"]
 LBFGS = ["optimizer=lbfgs", "optimizer.max_iter=4", "batch.batch_size=20"]
 
@@ -79,3 +80,17 @@ def test_lbfgs_goes_on_downhill_without_its_history(data, tmp_path):
     assert train_in_process(config) == 0
     states = [checkpoint["optimizer_states"][0] for checkpoint in (before, saved(tmp_path / "run"))]
     assert states[1]["last_loss"] < states[0]["last_loss"]
+
+
+@pytest.mark.slow
+def test_early_stopping_counts_on_through_a_resumed_run(data, tmp_path):
+    """Where no epoch counts as better than the first, a run ends `patience` epochs later, whether interrupted or not."""
+    settings = ["scheduler=none", data, *STOPPING, "+callbacks.early_stopping.min_delta=1e9"]
+    config = tiny_run(tmp_path / "one", *settings, f"trainer.max_epochs={EPOCHS}")
+    assert train_in_process(config) == 0
+    config = tiny_run(tmp_path / "two", *settings, "trainer.max_epochs=2")
+    assert train_in_process(config) == 0
+    config.trainer.max_epochs = EPOCHS
+    assert train_in_process(config) == 0
+    assert saved(tmp_path / "one")["epoch"] == saved(tmp_path / "two")["epoch"] < EPOCHS - 1
+    assert_same(tmp_path / "one", tmp_path / "two")

@@ -11,13 +11,17 @@ from vesin import NeighborList
 from sognet.data.structure import Structure, check_distances
 from sognet.targets import TARGETS, Target
 
+FAR = 100.0
+"""Å from the origin, beyond which single precision would cost forces their fifth digit."""
+
 
 def build_graph(structure: Structure, cutoff: float) -> Data:
     """Graph of a structure, with all periodic images within the cutoff (Å).
 
     `z` (N,), `pos` (N,3), `cell` (1,3,3), `pbc` (1,3), `charge` (1,); `edge_index` (2,E) holds neighbours in its first
     and centres in its second row, sorted by centre, and `cell_shift` (E,3) the lattice vectors to the neighbour's
-    image, so that an edge is pos[neighbour] + cell_shift·cell − pos[centre]. Targets where the structure has them:
+    image, so that an edge is pos[neighbour] + cell_shift·cell − pos[centre]. Atoms that a trajectory without wrapping
+    has taken far from the origin are counted from their images near it. Targets where the structure has them:
     `energy` (1,), `forces` (N,3), `stress` (1,3,3) of periodic directions, and further ones of the
     table (sognet.targets). All in double precision.
 
@@ -28,7 +32,7 @@ def build_graph(structure: Structure, cutoff: float) -> Data:
     box = Cell(structure.cell).complete().array  # directions that do not repeat may lack a lattice vector
     neighbours = NeighborList(cutoff=cutoff, full_list=True, sorted=True)
     centre, neighbour, shift, distance = neighbours.compute(
-        structure.positions, box, structure.pbc.tolist(), quantities="ijSd", copy=True
+        near_origin(structure), box, structure.pbc.tolist(), quantities="ijSd", copy=True
     )
     check_distances(centre, neighbour, distance, structure.source)
     graph = graph_without_edges(structure)
@@ -37,11 +41,22 @@ def build_graph(structure: Structure, cutoff: float) -> Data:
     return graph
 
 
+def near_origin(structure: Structure) -> np.ndarray:
+    """Positions (N, 3), of atoms far from the origin those of their periodic images in the cell."""
+    far = np.abs(structure.positions).max(axis=1) > FAR
+    if not (far.any() and structure.pbc.any()):
+        return structure.positions
+    box = Cell(structure.cell).complete().array
+    cells = np.floor(np.linalg.solve(box.T, structure.positions.T).T) * structure.pbc
+    far &= (np.abs(cells) > 1).any(axis=1)  # not in a large cell, nor about its faces
+    return structure.positions - np.where(far[:, None], cells, 0.0) @ box
+
+
 def graph_without_edges(structure: Structure) -> Data:
     """The same without `edge_index` and `cell_shift`, for which add_edges can look later."""
     graph = Data(
         z=torch.from_numpy(structure.numbers.astype(np.int64)),
-        pos=torch.from_numpy(structure.positions),
+        pos=torch.from_numpy(near_origin(structure)),
         cell=torch.from_numpy(structure.cell)[None],
         pbc=torch.from_numpy(structure.pbc)[None],
         charge=torch.tensor([structure.charge], dtype=torch.float64),

@@ -52,3 +52,29 @@ def test_stress_labels_are_those_of_the_periodic_directions():
     assert "stress" not in build_graph(Structure.from_atoms(atoms, Keys(), "flat slab"), 4.0)
     atoms.pbc = False
     assert "stress" not in build_graph(Structure.from_atoms(atoms, Keys(), "cluster"), 4.0)
+
+
+@pytest.mark.parametrize("pbc", [True, [True, False, True]])
+def test_atoms_of_a_trajectory_without_wrapping_have_the_edges_of_their_images(pbc):
+    """Hundreds of cells away single precision would have few digits left."""
+    atoms = random_atoms(pbc=pbc)
+    drift = np.random.default_rng(0).integers(-400, 400, size=(len(atoms), 3)) * atoms.pbc
+    drift[0] = 0
+    moved = atoms.copy()
+    moved.positions += drift @ atoms.cell.array
+    here, there = graph_of(atoms), graph_of(moved)
+    assert there.pos.abs().max() < 200
+
+    def edges(graph):
+        neighbour, centre = graph.edge_index
+        rows = np.column_stack([centre, neighbour, edge_vectors(graph).round(decimals=6)]) + 0.0
+        return rows[np.lexsort(rows.T[::-1])]
+
+    np.testing.assert_allclose(edges(there), edges(here), atol=2e-6)
+
+
+def test_positions_stay_as_they_are_near_the_origin_and_in_large_cells():
+    for cell in (np.eye(3) * 8.0, np.eye(3) * 400.0):
+        atoms = random_atoms(cell=cell)
+        atoms.positions -= 3.0
+        np.testing.assert_array_equal(graph_of(atoms).pos.numpy(), atoms.positions)

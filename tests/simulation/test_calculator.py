@@ -271,6 +271,17 @@ def test_a_device_that_is_not_here_is_refused():
         SOGNetCalculator(small_model(), device="gpu")
 
 
+@pytest.mark.parametrize("pbc", [True, [True, True, False]])
+def test_single_precision_far_from_the_origin(pbc, device):
+    """Atoms of a long run without wrapping."""
+    atoms = random_atoms(pbc=pbc)
+    moved = atoms.copy()
+    moved.positions += (np.random.default_rng(0).integers(-500, 500, size=(12, 3)) * atoms.pbc) @ atoms.cell.array
+    atoms.calc = moved.calc = SOGNetCalculator(small_model(), device, dtype="float32")
+    forces = atoms.get_forces()
+    np.testing.assert_allclose(moved.get_forces(), forces, atol=1e-5 * np.abs(forces).max())
+
+
 def test_copies_and_pickles():
     atoms = random_atoms()
     calculator = SOGNetCalculator(small_model())

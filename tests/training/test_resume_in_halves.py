@@ -84,7 +84,7 @@ def test_lbfgs_goes_on_downhill_without_its_history(data, tmp_path):
 
 @pytest.mark.slow
 def test_early_stopping_counts_on_through_a_resumed_run(data, tmp_path):
-    """Where no epoch counts as better than the first, a run ends `patience` epochs later, whether interrupted or not."""
+    """Where no epoch counts as better than the first, a run ends `patience` epochs later, interrupted or not."""
     settings = ["scheduler=none", data, *STOPPING, "+callbacks.early_stopping.min_delta=1e9"]
     config = tiny_run(tmp_path / "one", *settings, f"trainer.max_epochs={EPOCHS}")
     assert train_in_process(config) == 0

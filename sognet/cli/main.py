@@ -32,6 +32,7 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
   sognet evaluate checkpoint=outputs/.../best.ckpt     errors, predictions and figures of a trained model
   sognet evaluate checkpoint=[a.ckpt,b.ckpt]           a table that compares models; with committee=true, their mean
   sognet predict checkpoint=a.ckpt path=new.xyz        energies and forces of structures without reference values
+  sognet reduce checkpoint=a.ckpt path=cells.xyz       the same model with fewer Gaussians in its kernel
   sognet data inspect dataset=files dataset.path=...   what is in a data set, and what looks like a mistake
   sognet data prepare dataset.path=... folder=shards   for data larger than memory; train with dataset=stream
   sognet runs outputs/default                          table of finished runs, best first, and what differs
@@ -62,6 +63,13 @@ def run_predict(config: DictConfig) -> None:
     from sognet.evaluation.predict import predict_file
 
     predict_file(config)
+
+
+def run_reduce(config: DictConfig) -> None:
+    """`sognet reduce`."""
+    from sognet.evaluation.shorter_kernel import reduce_checkpoint
+
+    reduce_checkpoint(config)
 
 
 def run_inspect(config: DictConfig) -> None:
@@ -110,6 +118,7 @@ COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {
     "train": run_train,
     "evaluate": run_evaluate,
     "predict": run_predict,
+    "reduce": run_reduce,
     "data inspect": run_inspect,
     "data prepare": run_prepare,
 }

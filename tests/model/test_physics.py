@@ -181,6 +181,16 @@ def test_cluster_and_the_same_cluster_in_a_huge_cell_agree(evaluate):
     assert box["energy"] == pytest.approx(free["energy"], abs=1e-3)  # dipoles interact with their images
 
 
+@pytest.mark.parametrize("cell", [np.eye(3), TRICLINIC, np.diag([30.0, 0.0, 0.0])])
+def test_the_cell_that_a_cluster_carries_means_nothing(evaluate, cell):
+    """Databases complete missing cells to 1 Å, far smaller than the cutoff."""
+    free, carrying = random_atoms(pbc=False), random_atoms(pbc=False)
+    free.cell[:] = 0.0
+    carrying.set_cell(cell)
+    for name in ("energy", "forces", "latent"):
+        np.testing.assert_allclose(evaluate(carrying)[name], evaluate(free)[name], atol=1e-10)
+
+
 def test_short_range_control_has_no_long_range_energy(device):
     model = small_model().to(device)
     model.long_range = None

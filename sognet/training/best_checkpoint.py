@@ -1,8 +1,10 @@
-"""Which checkpoint of a run is the best."""
+"""Which checkpoint of a run is the best, and the names of checkpoints."""
 
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.callbacks import Checkpoint
 
@@ -21,6 +23,17 @@ def name_the_best(callbacks: Iterable[Checkpoint], folder: Path) -> None:
             shutil.copy2(path, partial)  # with its time, by which a copy is known
             partial.replace(best)
         return
+
+
+def name_without_folders(callback: Any) -> None:
+    """Have errors such as val/loss in the names of checkpoints stand there as val_loss, in place.
+
+    Lightning writes {val/loss} as val/loss=0.1, a file in a folder of its own.
+    """
+    name = getattr(callback, "filename", None)
+    if name and getattr(callback, "auto_insert_metric_name", False) and re.search(r"\{[^}]*/[^}]*\}", name):
+        callback.filename = re.sub(r"\{([^}:]*)", lambda m: f"{m[1].replace('/', '_')}={{{m[1]}", name)
+        callback.auto_insert_metric_name = False
 
 
 def _is_copy(file: Path, source: Path) -> bool:

@@ -24,6 +24,7 @@ from sognet.model import SOGNet, load_model, regularization
 from sognet.model.build import build_model
 from sognet.model.description import check_rebuilds
 from sognet.targets import TARGETS
+from sognet.training.best_checkpoint import name_without_folders
 from sognet.training.budget import seconds_of
 from sognet.training.callbacks.best import NameTheBest
 from sognet.training.callbacks.budget import TrainingBudget
@@ -137,6 +138,7 @@ def build_trainer(
     for callback in callbacks:
         if getattr(callback, "monitor", None) == "val/loss" and not has_validation:
             callback.monitor = "train/loss"
+        name_without_folders(callback)
     limits, budget = trainer_limits(config)
     return instantiate(
         _given(
@@ -145,6 +147,7 @@ def build_trainer(
             )
         ),
         **limits,
+        **_validations(config.trainer),
         callbacks=[*budget, *callbacks],
         plugins=[AtomicCheckpointIO(), *(instantiate(p) for p in config.trainer.get("plugins") or ())],
         logger=[instantiate(c) for c in config.logger.values() if c],
@@ -152,6 +155,13 @@ def build_trainer(
         reload_dataloaders_every_n_epochs=datamodule.reload_every_n_epochs,
         use_distributed_sampler=False,  # the data module shares structures out itself
     )
+
+
+def _validations(trainer: DictConfig) -> dict[str, None]:
+    """A number of batches between validations counts through the epochs, which may have fewer."""
+    interval, every = trainer.get("val_check_interval"), trainer.get("check_val_every_n_epoch")
+    counts = isinstance(interval, int) and every in (None, 1)
+    return {"check_val_every_n_epoch": None} if counts else {}
 
 
 def _given(node: DictConfig) -> DictConfig:

@@ -5,7 +5,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from sognet.training.best_checkpoint import name_the_best
+from sognet.training.best_checkpoint import name_the_best, name_without_folders
 from sognet.training.callbacks.best import NameTheBest
 
 LOSSES = [5.0, 2.0, 1.0, 3.0, 1.5, 4.0]
@@ -74,3 +74,25 @@ def test_it_is_there_all_the_time(tmp_path, kept, filename):
     )
     trainer.fit(Scripted(), torch.utils.data.DataLoader([0.0]))
     assert look.found == [0, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("{epoch}-{val/loss:.3f}", "epoch=7-val_loss=0.125"),
+        ("of_{val/force_rmse/Na:.1f}", "of_val_force_rmse_Na=2.0"),
+        ("{epoch}", "epoch=7"),
+        ("best", "best"),
+    ],
+)
+def test_names_with_an_error_are_files_in_the_folder_of_checkpoints(given, expected):
+    callback = ModelCheckpoint(filename=given)
+    name_without_folders(callback)
+    values = {"epoch": torch.tensor(7), "val/loss": torch.tensor(0.125), "val/force_rmse/Na": torch.tensor(2.0)}
+    assert callback.format_checkpoint_name(values) == f"{expected}.ckpt"
+
+
+def test_names_that_do_without_the_names_of_errors_stay():
+    callback = ModelCheckpoint(filename="{epoch}-{val/loss:.3f}", auto_insert_metric_name=False)
+    name_without_folders(callback)
+    assert callback.filename == "{epoch}-{val/loss:.3f}"

@@ -62,3 +62,14 @@ def test_a_share_that_is_less_than_a_batch_is_one_line(data, tmp_path):
     assert "error: trainer: " in output
     assert "Traceback" not in output
     assert not (tmp_path / "run").exists()
+
+
+def test_batches_between_validations_count_through_short_epochs(data, tmp_path):
+    """Otherwise an error of Lightning, that there are fewer batches in an epoch."""
+    _, checkpoints, rows, _ = trained(
+        data, tmp_path / "run", "trainer.max_epochs=3", "trainer.limit_train_batches=4", "+trainer.val_check_interval=5"
+    )
+    validated = [int(row["step"]) + 1 for row in rows if row.get("val/loss")]
+    assert validated[:2] == [5, 10]
+    assert checkpoints[LAST]["global_step"] == 12
+    assert BEST in checkpoints

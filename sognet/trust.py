@@ -133,6 +133,15 @@ def _imported(path: str, where: str) -> Any:
             for part in parts[end:]:
                 found = getattr(found, part)
         except AttributeError:
-            raise InputError(f"{where}: {module} has no {'.'.join(parts[end:])}") from None
+            raise InputError(f"{where}: {module} has no {'.'.join(parts[end:])}{_hidden(parts[0])}") from None
         return found
     raise InputError(f"{where}: no module {parts[0]} is installed or in the working directory, {Path.cwd()}")
+
+
+def _hidden(package: str) -> str:
+    """Says so where a file of the working directory has the name of a module that is found elsewhere."""
+    found = getattr(sys.modules.get(package), "__file__", None)
+    here = [p for p in (Path(f"{package}.py").absolute(), Path(package, "__init__.py").absolute()) if p.is_file()]
+    if not here or (found is not None and Path(found).resolve() == here[0].resolve()):
+        return ""
+    return f"; it is that of {found or 'the standard library'}, which comes before {here[0]}: rename yours"

@@ -90,11 +90,13 @@ def test_number_of_neighbours_is_given_or_counted():
         ("optimzer=lbfgs", {"optimzer": "optimizer"}),
         ("model.n_gaussians=6", {"model.n_gaussians": "model.long_range.n_gaussians"}),
         ("dataset.pair=CC", {}),
+        ("+model.short_range.widths=[1]", {}),
         ("module.kernel_lr_factor=2", {}),
     ],
 )
 def test_the_nearest_name_is_offered(typed, meant):
-    assert nearest([typed]) == meant
+    own = ["model.short_range._target_=mine.Mine"]
+    assert nearest([*own, typed]) == meant
 
 
 def test_the_page_of_the_configuration_is_up_to_date():

@@ -107,3 +107,11 @@ def test_a_package_in_the_working_directory_does_not_register_itself(folder):
     sys.path.append(str(folder))
     with pytest.raises(InputError, match="trust"):
         resolve("mine_unpacked.Mine")
+
+
+def test_a_file_that_another_module_hides_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "statistics.py").write_text("class Radial: ...\n")
+    with pytest.raises(InputError, match=r"statistics has no Radial; it is that of .*rename yours"):
+        resolve("statistics.Radial", ["statistics"])

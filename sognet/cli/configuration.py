@@ -43,12 +43,15 @@ def values() -> list[str]:
 
 
 def nearest(overrides: Sequence[str]) -> dict[str, str]:
-    """What was probably meant by names on a command line that do not exist."""
+    """What was probably meant by names on a command line that do not exist. Settings that are added to a `_target_` of
+    one's own may have any name.
+    """
     known = values()
+    names = [override.lstrip("+~").partition("=")[0].partition("@")[0] for override in overrides]
+    own = tuple(name.removesuffix("_target_") for name in names if name.endswith("._target_"))
     meant = {}
-    for override in overrides:
-        name = override.lstrip("+~").partition("=")[0].partition("@")[0]
-        if override.startswith("-") or name in known:
+    for override, name in zip(overrides, names, strict=True):
+        if override.startswith("-") or name in known or (own and override.startswith("+") and name.startswith(own)):
             continue
         end = name.rpartition(".")[2]
         last = [k for k in known if k.rpartition(".")[2] == end and end != "_target_"]  # which every group has

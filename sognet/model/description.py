@@ -87,7 +87,9 @@ def rebuild(description: Any, trust: Iterable[str] = ()) -> nn.Module:
     try:
         return cls(**nested)
     except Exception as error:  # whatever a class of the user's own raises
-        raise InputError(f"the settings of {name} do not fit together: {error}") from error
+        lists = any(isinstance(value, list) for value in arguments.values())
+        hint = "; its lists may have been tensors, arrays or tuples, which a checkpoint holds as lists" if lists else ""
+        raise InputError(f"the settings of {name} do not fit together: {error}{hint}") from error
 
 
 def check_rebuilds(model: SOGNet, trust: Iterable[str] = ()) -> None:
@@ -118,18 +120,38 @@ def check_rebuilds(model: SOGNet, trust: Iterable[str] = ()) -> None:
 
 def _plain(value: Any, name: str) -> Any:
     if isinstance(value, nn.Module):
-        return describe(value)
+        return _described(value, name)
     if isinstance(value, Tensor | np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, Mapping):
-        return {k: _plain(v, name) for k, v in value.items()}
+        if "class" in value:
+            raise InputError(f"{name}: a checkpoint keeps the key 'class' for modules; rename it")
+        return {_plain(k, f"a key of {name}"): _no_module(v, name) for k, v in value.items()}
+    if type(value) is tuple and name.startswith("a key of "):
+        return tuple(_plain(v, name) for v in value)
     if isinstance(value, list | tuple):
-        return [_plain(v, name) for v in value]
+        return [_no_module(v, name) for v in value]
     if isinstance(value, Path):
         return str(value)
-    if value is None or isinstance(value, bool | int | float | str):
+    if type(value) in (type(None), bool, int, float, str):  # not an enum, which is no plain value in a file
         return value
     raise InputError(
         f"{name} is a {type(value).__name__}; a checkpoint holds numbers, strings, lists, dictionaries and modules: "
         "let the constructor take these and make the rest of them"
     )
+
+
+def _described(module: nn.Module, name: str) -> dict[str, Any]:
+    if type(module).__module__.partition(".")[0] == "torch":
+        raise InputError(
+            f"{name} is a torch.nn.{type(module).__name__}, which a checkpoint cannot describe; let the constructor "
+            "take its settings and make it, under another name than the argument's"
+        )
+    return describe(module)
+
+
+def _no_module(value: Any, name: str) -> Any:
+    """Plain value within a list or a dictionary."""
+    if isinstance(value, nn.Module):
+        raise InputError(f"{name} holds modules; a checkpoint describes those that are arguments of their own")
+    return _plain(value, name)

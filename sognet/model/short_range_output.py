@@ -41,6 +41,10 @@ def brings_energies(short_range: nn.Module) -> bool:
         if values is not None and (not isinstance(values, Tensor) or values.shape != shape):
             found = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise ValueError(f"{name} gives {what} of shape {found} for two atoms; expected {shape}")
+    if features.dtype != graph.pos.dtype:
+        raise ValueError(
+            f"{name} gives features of {features.dtype} for positions of {graph.pos.dtype}; expected the same precision"
+        )
     depending = features if energy is None else energy
     if not depending.requires_grad:
         raise ValueError(

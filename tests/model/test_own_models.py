@@ -1,5 +1,7 @@
 """A model of modules outside the package: contract, energies and forces, reference energies, checkpoints."""
 
+import enum
+
 import numpy as np
 import pytest
 import torch
@@ -225,6 +227,50 @@ def test_what_could_not_be_loaded_again_is_refused_with_the_remedy(kind, message
         check_rebuilds(SOGNet(kind(SPECIES, CUTOFF)), trust=[__name__])
 
 
+class Tabulated(Radial):
+    def __init__(self, species, cutoff, table=None):
+        super().__init__(species, cutoff)
+        self.table = table
+
+
+class WithBuffer(Radial):
+    def __init__(self, species, cutoff, table):
+        super().__init__(species, cutoff)
+        self.register_buffer("table", table)
+
+
+class Mode(enum.IntEnum):
+    FAST = 1
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (Mode.FAST, "table is a Mode"),
+        ({Mode.FAST: 1.0}, "a key of .*table is a Mode"),
+        ({"class": "cubic"}, "keeps the key 'class' for modules; rename it"),
+        (nn.Linear(2, 2), r"table is a torch\.nn\.Linear.*take its settings"),
+        (nn.ModuleList([Radial(SPECIES, CUTOFF)]), r"table is a torch\.nn\.ModuleList"),
+        ([Radial(SPECIES, CUTOFF)], "table holds modules"),
+    ],
+)
+def test_arguments_that_a_checkpoint_would_not_give_back_are_refused(table, message):
+    with pytest.raises(InputError, match=message):
+        describe(Tabulated(SPECIES, CUTOFF, table))
+
+
+def test_tensors_as_arguments_come_back_as_lists():
+    with pytest.raises(InputError, match="lists may have been tensors"):
+        check_rebuilds(SOGNet(WithBuffer(SPECIES, CUTOFF, torch.ones(3))), trust=[__name__])
+
+
+def test_plain_arguments_are_in_a_file_what_they_were(tmp_path):
+    table = {np.int64(3): np.float32(0.5), ("Na", "Cl"): (1, [2.0, None]), "part": {"on": True}}
+    torch.save(describe(Tabulated(SPECIES, CUTOFF, table)), tmp_path / "description.pt")
+    found = torch.load(tmp_path / "description.pt", weights_only=True)["table"]
+    assert found == {3: 0.5, ("Na", "Cl"): [1, [2.0, None]], "part": {"on": True}}
+
+
 def test_a_class_of_the_running_script_is_refused():
     class Local(Radial):
         pass
@@ -257,6 +303,11 @@ class Detached(Radial):
         return super().forward(graph).detach()
 
 
+class InDouble(Radial):
+    def forward(self, graph):
+        return super().forward(graph).to(torch.float64 if graph.pos.dtype == torch.float32 else torch.float32)
+
+
 class WithOneEnergy(Radial):
     def forward(self, graph):
         features = super().forward(graph)
@@ -268,6 +319,7 @@ class WithOneEnergy(Radial):
     [
         (Nameless, "no attribute 'n_features'"),
         (lambda: Miscounting(SPECIES, CUTOFF), r"features of shape \(2, 3\).*expected \(2, 8\)"),
+        (lambda: InDouble(SPECIES, CUTOFF), "expected the same precision"),
         (lambda: Detached(SPECIES, CUTOFF), "there would be no forces"),
         (lambda: WithOneEnergy(SPECIES, CUTOFF), r"energies of shape \(\).*expected \(2,\)"),
     ],

@@ -62,11 +62,13 @@ def warnings(summary: Mapping[str, Any]) -> Iterator[str]:
     """What makes a model useless."""
     split = reported_split(summary)
     error, spread = summary[split].get("force_rmse"), _spread(summary, split).get("force_spread")
+    advice = "Look at sognet data inspect, train longer, or lower optimizer.lr"
+    if "train" not in summary:
+        advice = "Look at sognet data inspect; the structures or their calculation may be unlike those of the training"
     if error and spread and error > spread:
         yield (
             f"the force error of {split}, {readable(error)} meV/Å, is above the spread of the forces themselves, "
-            f"{readable(spread)}: predicting zero would be better. Look at sognet data inspect, train longer, or lower "
-            "optimizer.lr"
+            f"{readable(spread)}: predicting zero would be better. {advice}"
         )
 
 
@@ -87,10 +89,13 @@ def suggestions(summary: Mapping[str, Any]) -> Iterator[str]:
         yield "a larger model or cutoff: the error falls no longer, and that of the training split is no lower"
     split = reported_split(summary)
     energy, of_energies = summary[split].get("energy_rmse"), _spread(summary, split).get("energy_spread")
+    advice = "give them more weight (loss.energy), or train longer"
+    if "train" not in summary:
+        advice = "the structures or their calculation may be unlike those of the training"
     if energy and of_energies and energy > of_energies and not _is_offset(summary, split):
         yield (
             f"the energy error of {split}, {readable(energy)} meV/atom, is above the spread of the energies, "
-            f"{readable(of_energies)}: give them more weight (loss.energy), or train longer"
+            f"{readable(of_energies)}: {advice}"
         )
     shares, error = summary.get("long_range"), summary[reported_split(summary)].get("force_rmse")
     if shares and error and shares["long_range_force_rms"] < error:

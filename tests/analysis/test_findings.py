@@ -102,6 +102,16 @@ def test_an_error_above_the_spread_is_a_warning():
     assert "900 meV/Å, is above the spread of the forces themselves, 812" in warning
 
 
+def test_data_without_a_training_split_are_no_reason_to_train_longer():
+    foreign = summary(force_rmse=900.0)
+    foreign["test"]["energy_rmse"] = 50.0
+    assert "train longer" in " ".join((*warnings(foreign), *suggestions(foreign)))
+    del foreign["train"], foreign["val"]
+    said = " ".join((*warnings(foreign), *suggestions(foreign)))
+    assert "train longer" not in said
+    assert said.count("unlike those of the training") == 2
+
+
 def test_the_outlook_is_in_words():
     learning = {
         "target": "force_rmse",

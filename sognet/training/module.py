@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import lightning
@@ -16,6 +17,7 @@ from sognet.errors import InputError
 from sognet.model import SOGNet, regularization
 from sognet.model.checkpoint import model_entry
 from sognet.targets import TARGETS
+from sognet.training.epoch_means import EpochMeans
 from sognet.training.learning_rates import (
     add_warm_up,
     change_settings,
@@ -25,6 +27,9 @@ from sognet.training.learning_rates import (
 )
 from sognet.training.loss import PotentialLoss
 from sognet.training.metrics import PotentialErrors, known_errors
+
+TOLD = ("forces", "energy")
+"""Targets whose errors of a batch people see while they wait."""
 
 
 class PotentialModule(lightning.LightningModule):
@@ -74,7 +79,10 @@ class PotentialModule(lightning.LightningModule):
         self.scheduler_interval = scheduler_interval
         self.errors = PotentialErrors()
         self.split_identities: dict[str, Tensor] = {}  # which structures are in which split; see data.split_identity
-        self.logged_batch = -1
+        self.terms = EpochMeans()  # of the loss, over the batches of an epoch
+        self.means: dict[str, Tensor] | None = None  # of them at the end of an epoch
+        self.last_batch: tuple[dict[str, Tensor], Data] | None = None  # output of the model, and its graphs
+        self.counted_batch = -1
         self.asked_for: list[dict[str, Any]] = []
         self.saved_asked_for: list[dict[str, Any]] = []  # by the run that this one continues
         self.started = self.seconds = 0.0
@@ -86,24 +94,34 @@ class PotentialModule(lightning.LightningModule):
         return self.model(batch, forces=stress or self.loss.uses("forces"), stress=stress)
 
     def training_step(self, batch: Data, batch_idx: int) -> Tensor:
-        """Loss of a batch with its weight in the step; logs its terms and the errors that people read."""
+        """Loss of a batch with its weight in the step."""
         out = self(batch)
         terms = self.training_loss(out, batch, regularization(self.model) if self.training_loss.regularizes else {})
         weighted = terms["loss"] * batch.weight.to(terms["loss"].dtype).squeeze()
-        if batch_idx == self.logged_batch:  # a line search evaluates a batch several times
-            return weighted
-        self.logged_batch = batch_idx
-        n = batch.num_graphs
-        logged = {f"train/{k}": v.detach() for k, v in terms.items()}
-        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=n, sync_dist=True)
-        everything = torch.ones(n, dtype=torch.bool, device=batch.batch.device)
-        for name in ("forces", "energy"):
-            target = TARGETS[name]
-            found = known_errors(target, out, batch, everything) if self.loss.uses(name) else None
-            if found is not None and len(found[0]):
-                rmse = target.scale * found[0].square().mean().sqrt()
-                self.log(f"{target.symbol} {target.unit}", rmse, prog_bar=True, logger=False, batch_size=n)
+        if batch_idx != self.counted_batch:  # a line search evaluates a batch several times
+            self.counted_batch = batch_idx
+            self.terms.add(terms, batch.num_graphs)
+            self.last_batch = {name: out[name].detach() for name in TOLD if name in out}, batch
         return weighted
+
+    def batch_errors(self) -> dict[str, float]:
+        """Errors of the last training batch that people read while they wait, by symbol and unit."""
+        if self.last_batch is None:
+            return {}
+        out, batch = self.last_batch
+        everything = torch.ones(batch.num_graphs, dtype=torch.bool, device=batch.batch.device)
+        errors = {}
+        for target in (TARGETS[name] for name in TOLD if self.loss.uses(name)):
+            found = known_errors(target, out, batch, everything)
+            if found is not None and len(found[0]):
+                errors[f"{target.symbol} {target.unit}"] = target.scale * found[0].square().mean().sqrt().item()
+        return errors
+
+    def training_means(self) -> dict[str, Tensor]:
+        """Mean terms of the loss over an epoch that ends, the same on all ranks, which ask together."""
+        if self.means is None:
+            self.means = self.terms.compute(partial(self.trainer.strategy.reduce, reduce_op="sum"))
+        return self.means
 
     def on_fit_start(self) -> None:
         """Start the clock; refuse a model that a checkpoint could not describe."""
@@ -111,13 +129,15 @@ class PotentialModule(lightning.LightningModule):
         self.started = time.perf_counter() - self.seconds
 
     def on_train_epoch_end(self) -> None:
-        """Log the time since the start, for learning curves, and the learning rates, as `lr` and `lr/<part>`.
+        """Log the terms of the loss, the time since the start, for learning curves, and the learning rates, as `lr` and
+        `lr/<part>`.
 
         Lightning's LearningRateMonitor names them after the optimizer's class and adds rows of its own to metrics.csv.
         """
         self.seconds = time.perf_counter() - self.started
         rates = {"/".join(filter(None, ("lr", g.get("part")))): g["lr"] for g in self.optimizers().param_groups}
-        self.log_dict({"seconds": self.seconds, **rates})
+        terms = {f"train/{name}": mean for name, mean in self.training_means().items()}
+        self.log_dict({**terms, "seconds": self.seconds, **rates})
 
     def on_train_start(self) -> None:
         """Weights of the loss, and settings of the optimizer, where a run is resumed."""
@@ -128,7 +148,7 @@ class PotentialModule(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Weights of the loss at this epoch; the kernel's weight decay fades with the learning rate."""
-        self.logged_batch = -1
+        self.counted_batch, self.terms, self.means = -1, EpochMeans(), None
         self.training_loss = self.loss.at(self.current_epoch)
         for group in self.optimizers().param_groups if self.kernel_weight_decay > 0 else ():
             if group.get("part") == "kernel":

@@ -1,5 +1,6 @@
 """What a training shows while it runs: a bar on a terminal, a line every 30 seconds in logs."""
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -21,11 +22,22 @@ def progress_display() -> ProgressBar:
     return PotentialProgressBar() if on_terminal() else ProgressLines()
 
 
+SECONDS_PER_DRAWING = 0.2
+"""Between two drawings of the bar within an epoch."""
+
+
 class PotentialProgressBar(RichProgressBar):
     """Rich progress bar that leaves room for the errors on a line of 80 characters."""
 
     def __init__(self) -> None:
         super().__init__(theme=RichProgressBarTheme(metrics_format=".3g"))
+        self.drawn = -math.inf
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *others: Any) -> None:
+        """Draw, at times and at the end of an epoch."""
+        if trainer.is_last_batch or time.monotonic() - self.drawn >= SECONDS_PER_DRAWING:
+            super().on_train_batch_end(trainer, *others)
+            self.drawn = time.monotonic()
 
     def configure_columns(self, trainer: lightning.Trainer) -> list:
         """Epoch, bar and number of batches."""
@@ -36,10 +48,10 @@ class PotentialProgressBar(RichProgressBar):
         ]
 
     def get_metrics(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> dict[str, Any]:
-        """Metrics without the logger's version number."""
+        """Errors of the last batch and metrics, without the logger's version number."""
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
-        return metrics
+        return pl_module.batch_errors() | metrics
 
 
 class ProgressLines(ProgressBar):
@@ -137,9 +149,8 @@ def _errors(trainer: lightning.Trainer) -> str:
     """Errors of the last training batch and of the last validation."""
     batch = [
         f"{symbol} {readable(float(value))} {unit}"
-        for name, value in trainer.progress_bar_metrics.items()
+        for name, value in trainer.lightning_module.batch_errors().items()
         for symbol, _, unit in [name.partition(" ")]
-        if "/" in unit
     ]
     validated = [
         f"{symbol} {readable(float(trainer.callback_metrics[name]))} {unit}"

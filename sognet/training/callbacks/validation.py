@@ -33,11 +33,11 @@ class TrainingErrors(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Log."""
-        weights, metrics = pl_module.training_loss, trainer.callback_metrics  # weights of this epoch
+        weights, means = pl_module.training_loss, pl_module.training_means()  # weights of this epoch
         squares = {
-            target: metrics.get(f"train/{target.label}_mse", metrics[f"train/{name}"] / weights.physical_weight(name))
+            target: means.get(f"{target.label}_mse", means[name] / weights.physical_weight(name))
             for name, target in TARGETS.items()
-            if weights.weight(name) > 0
+            if name in means
         }
         pl_module.log_dict({f"train/{t.label}_rmse": t.scale * square.sqrt() for t, square in squares.items()})
 

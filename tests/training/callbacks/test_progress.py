@@ -21,8 +21,10 @@ class Line(lightning.LightningModule):
         self.parameter = torch.nn.Parameter(torch.zeros(()))
 
     def training_step(self, batch, batch_idx):
-        self.log("F meV/Å", 1400.0, prog_bar=True, logger=False)
         return (self.parameter - batch).square().mean()
+
+    def batch_errors(self):
+        return {"F meV/Å": 1400.0}
 
     def validation_step(self, batch, batch_idx):
         self.log("val/force_rmse", 0.123456)

@@ -1,6 +1,7 @@
 """Spread of the reference values of a data set, the unit of dimensionless loss weights and of the robust loss."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -27,7 +28,9 @@ def label_spreads(structures: Sequence[Structure]) -> dict[str, float]:
     of_elements = _energies_of_elements(sample)
     found = {}
     for name, target in TARGETS.items():
-        values = [_normalized(target, s, of_elements) for s in sample if target.reference(s) is not None]
+        labelled = [s for s in sample if target.reference(s) is not None]
+        labelled = labelled or list(islice((s for s in structures if target.reference(s) is not None), SAMPLE))
+        values = [_normalized(target, s, of_elements) for s in labelled]
         if not values:
             continue
         middle = np.median(np.stack(values), axis=0) if target.centred and not target.per_atom else 0.0

@@ -243,7 +243,9 @@ def check_targets(loss: PotentialLoss, splits: Splits) -> None:
         loss.scales.update(label_spreads(splits.train))
         units = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
         named = ", ".join(f"{name} {loss.scales[name]:.4g} {units.get(name, '')}".strip() for name in used)
-        logger.info("the loss counts errors in units of the spread of the training labels: %s", named)
+        unit = "; the loss counts errors in units of it" if loss.dimensionless else ""
+        linear = "" if loss.huber_delta is None else f"; errors beyond {loss.huber_delta:g} of it count linearly"
+        logger.info("spread of the training labels: %s%s%s", named, unit, linear)
     val = contents(splits.val) if splits.val else None
     if val is not None and used and not any(loss.weight(name) > 0 and val.count(name) for name in used):
         raise InputError(

@@ -129,7 +129,7 @@ def test_the_documentation_builds_without_warnings(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "api" / "long_range" / "index.html").read_text()
-    assert "<p>Returns: (B,) energies in eV.</p>" in page
+    assert "<p>Returns: (B,) energies in eV" in page
     assert re.search(r"<p>\(N, 3\), Å\.</p>", page)
 
 

@@ -11,6 +11,7 @@ from sognet.model.heads import ElementLatents, FixedCharges, Readout
 from sognet.model.neutrality import Neutralization
 from sognet.model.plan import OTHER_EDGES, ModelPlan, make_plan
 from sognet.model.reference_energies import ReferenceEnergies
+from sognet.model.response import add_responses, check_responses, field_energy
 from sognet.model.short_range_output import as_output, brings_energies
 from sognet.model.strained_graph import copied, deform, stress_of
 from sognet.nn.validity import nan_unless
@@ -238,6 +239,7 @@ class SOGNet(nn.Module):
         stress: bool = True,
         energies: bool = False,
         plan: ModelPlan | None = None,
+        properties: Sequence[str] = (),
     ) -> dict[str, Tensor]:
         """Energies and their derivatives.
 
@@ -245,9 +247,10 @@ class SOGNet(nn.Module):
         ----------
         graph : one structure or a batch (sognet.data): `z` (N,), `pos` (N,3), `cell` (B,3,3), `pbc` (B,3),
             `edge_index` (2,E), `cell_shift` (E,3), for a batch `batch` (N,), with total_charge `charge` (B,); it may
-            bring its `plan`.
+            bring its `plan`, and a uniform `field` (B,3) in V/Å, which acts on the first latent as on a charge.
         forces, stress, energies : whether these are wanted.
         plan : from `plan(graph)`; by default that of the graph, or made on the way.
+        properties : further ones of the first latent as a charge, of sognet.model.response.RESPONSES.
 
         Returns
         -------
@@ -255,13 +258,24 @@ class SOGNet(nn.Module):
         energy_long_range (B,), latent (N,P); forces (N,3) in eV/Å and stress (B,3,3) in eV/Å³ with ASE's sign
         (of periodic directions; else zero) where wanted; `energies` (N,), which add up to the energy: each
         atom's reference and short-range energy and ½ Σ_p q_ip ∂E_LR/∂q_ip, its half of the long-range interaction.
-        In training mode forces and stress can be differentiated again.
+        In training mode forces and stress can be differentiated again. `charges` (N,), `dipole` (B,3), `quadrupole`
+        (B,3,3) and `born_effective_charges` (N,3,3) where wanted (see sognet.model.response). In a field there is
+        `energy_field` (B,), a part of the energy: the work along open directions. Along periodic ones the field has
+        forces and no energy.
+
+        Raises
+        ------
+        ValueError : an unknown property, or one of charges where the model has no latents; properties or a field
+            while compiling.
         """
+        responds = bool(properties) or "field" in graph
         # in inference mode nothing can be differentiated, so there would be no forces; compilers do not know it
         if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
             with torch.inference_mode(False):
-                out = self.forward(graph.clone(), forces, stress, energies, plan)
+                out = self.forward(graph.clone(), forces, stress, energies, plan, properties)
             return {name: value.detach() for name, value in out.items()}
+        if responds:
+            check_responses(properties, self.latent_head is not None)
         if plan is None and "plan" in graph:
             plan = graph.plan
         graph = self._in_own_precision(graph)
@@ -269,14 +283,20 @@ class SOGNet(nn.Module):
         def interaction(*moved: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
             """Sum of the energies, which positions and strain (where wanted) move, and what else is found."""
             here = copied(graph)
-            if forces:
+            if moves:
                 here.pos = moved[0]
             if stress:
                 deform(here, moved[-1])
             out = self._energies(here, energies, plan)
-            return (out["energy_short_range"] + out["energy_long_range"]).sum(), out
+            total = out["energy_short_range"] + out["energy_long_range"]
+            if "field" in here:
+                out["energy_field"] = field_energy(out["latent"][:, 0], here)
+                out["energy"] = out["energy"] + out["energy_field"].double()
+                total = total + out["energy_field"]
+            return total.sum(), out
 
-        wanted = [graph.pos] if forces else []
+        moves = forces or responds
+        wanted = [graph.pos] if moves else []
         if stress:
             wanted.append(torch.zeros_like(graph.cell))
         if not wanted:
@@ -288,13 +308,16 @@ class SOGNet(nn.Module):
             with torch.enable_grad():
                 wanted = [x.detach().requires_grad_() for x in wanted]
                 total, out = interaction(*wanted)
+                differentiated = {"create_graph": self.training, "retain_graph": self.training or responds}
                 gradients = torch.autograd.grad(
-                    total, wanted, create_graph=self.training, materialize_grads=True, allow_unused=True
+                    total, wanted, **differentiated, materialize_grads=True, allow_unused=True
                 )
         if forces:
             out["forces"] = -gradients[0]
         if stress:
             out["stress"] = stress_of(gradients[-1], graph)
+        if responds:
+            add_responses(out, wanted[0], graph, properties, self.training)
         return out
 
     @torch.no_grad()

@@ -43,23 +43,27 @@ def predict(
     charge_key: str | None = None,
     energies: bool = False,
     trust: str | Iterable[str] = (),
+    properties: Sequence[str] = (),
+    field: Sequence[float] | None = None,
 ) -> Predictions:
     """Energies, forces and stresses of ASE structures, in batches.
 
     Parameters
     ----------
     structures : one or several, periodic or not, of any sizes.
-    model, device, dtype, charge_key, trust : as for SOGNetCalculator.
+    model, device, dtype, charge_key, trust, field : as for SOGNetCalculator.
     batch_size : structures that are evaluated together.
     energies : whether the energies of atoms are wanted.
+    properties : further ones, of sognet.model.response.RESPONSES, `born_effective_charges` for instance.
 
     Raises
     ------
     InputError : as SOGNetCalculator; names the structure by its place in the list.
     """
-    frames, evaluator = _listed(structures), Evaluator(model, device, dtype, charge_key, trust)
+    frames, evaluator = _listed(structures), Evaluator(model, device, dtype, charge_key, trust, field)
     made = [evaluator.structure(atoms, f"structure {i}") for i, atoms in enumerate(frames)]
-    found = [f for part in _parts(made, batch_size) for f in evaluator(part, energies=energies)]
+    wanted = {"energies": energies, "properties": properties}
+    found = [f for part in _parts(made, batch_size) for f in evaluator(part, **wanted)]
     unknown = np.full((3, 3), np.nan)
     return Predictions(
         energy=np.array([float(f["energy"]) for f in found]),

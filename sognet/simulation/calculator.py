@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
@@ -14,8 +15,9 @@ class SOGNetCalculator(Calculator):
     """Energy (eV), forces (eV/Å) and, for periodic structures, stress (eV/Å³) of a model.
 
     `energies` are those of the atoms (see SOGNet.forward). With one latent variable per atom `charges` (e) are the
-    latents, and `dipole` (e·Å) is theirs where nothing is periodic. A model that was trained on total charges reads
-    them from `atoms.info`, under the name that they had in training; a change of it is a change of the structure.
+    latents, `dipole` (e·Å) is theirs where nothing is periodic, and `born_effective_charges` (e) are there where asked
+    for (sognet.model.response). Total charges are read from `atoms.info`, under the name that they had in training; a
+    change of it is a change of the structure.
 
     Several models are a committee: energy, forces and stress are the members' means.
 
@@ -26,6 +28,7 @@ class SOGNetCalculator(Calculator):
     dtype : torch.float64, torch.float32 or their names; by default that of the checkpoint.
     charge_key : name of the total charge (e) in `atoms.info`; by default as in training.
     trust : modules and packages outside this one from which a checkpoint may build its model; see load_model.
+    field : uniform electric field in V/Å, as for Evaluator.
 
     Attributes
     ----------
@@ -46,11 +49,12 @@ class SOGNetCalculator(Calculator):
         dtype: torch.dtype | str | None = None,
         charge_key: str | None = None,
         trust: str | Iterable[str] = (),
+        field: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
-        self.evaluator = Evaluator(model, device, dtype, charge_key, trust)
+        self.evaluator = Evaluator(model, device, dtype, charge_key, trust, field)
         self.other_results: dict[str, Any] = {}
-        charges = ["charges", "dipole"] if self.evaluator.has_charges else []
+        charges = ["charges", "dipole", "born_effective_charges"] if self.evaluator.has_charges else []
         self.implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", *charges]
 
     def reset(self) -> None:
@@ -59,13 +63,15 @@ class SOGNetCalculator(Calculator):
         self.other_results = {}
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
-        """What has changed since the last calculation; with a model of total charges, that as well."""
+        """What has changed since the last calculation; total charge and field as well."""
         changes = super().check_state(atoms, tol)
-        if self.atoms is not None and not changes and self.evaluator.total_charge:
-            key = self.evaluator.charge_key
-            if atoms.info.get(key, 0.0) != self.atoms.info.get(key, 0.0):
-                changes = ["initial_charges"]  # ASE's name for what is nearest
-        return changes
+        if self.atoms is None or changes:
+            return changes
+        key = self.evaluator.charge_key
+        if self.evaluator.reads_charge and atoms.info.get(key, 0.0) != self.atoms.info.get(key, 0.0):
+            return ["initial_charges"]  # ASE's name for what is nearest
+        before, now = (self.evaluator.field_of(a, "atoms") for a in (self.atoms, atoms))
+        return changes if np.array_equal(before, now) else ["initial_charges"]
 
     def calculate(
         self, atoms: Atoms | None = None, properties: Sequence[str] = ("energy",), system_changes: Any = all_changes
@@ -73,6 +79,7 @@ class SOGNetCalculator(Calculator):
         """Compute everything at once; the energies of atoms only where they are asked for."""
         super().calculate(atoms, properties, system_changes)
         structure = self.evaluator.structure(self.atoms, "atoms")
-        (found,) = self.evaluator([structure], energies="energies" in properties)
+        further = [name for name in ("born_effective_charges",) if name in properties]
+        (found,) = self.evaluator([structure], energies="energies" in properties, properties=further)
         self.results = self.evaluator.ase_results(found, structure)
         self.other_results = self.evaluator.other_results(found)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress
+from torch_geometric.data import Batch
 
 from sognet.data import Structure
 from sognet.data.graph import build_batch
@@ -23,7 +24,7 @@ from sognet.model.committee import check_members, energy_uncertainty, forces_unc
 Models = str | Path | SOGNet | Sequence[str | Path | SOGNet]
 """A checkpoint, the folder of a run or a model; several of these are a committee."""
 
-PER_ATOM = ("forces", "energies", "latent")
+PER_ATOM = ("forces", "energies", "latent", "charges", "born_effective_charges")
 """Outputs of a model with one row for each atom; the others have one for each structure."""
 
 
@@ -39,10 +40,13 @@ class Evaluator:
     dtype : torch.float64, torch.float32 or their names; by default that of the checkpoint.
     charge_key : name of the total charge (e) in `atoms.info`; by default as in training.
     trust : modules and packages outside this one from which a checkpoint may build its model; see load_model.
+    field : uniform field in V/Å, which acts on the first latent as on a charge in e; `atoms.info["field"]` goes before
+        it. Its work is part of the energy along open directions; along periodic ones it has forces and no energy.
 
     Raises
     ------
-    InputError : a checkpoint cannot be used, or the members of a committee know different elements.
+    InputError : a checkpoint cannot be used, the members of a committee know different elements, or there are no
+        charges on which a field could act.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Evaluator:
         dtype: torch.dtype | str | None = None,
         charge_key: str | None = None,
         trust: str | Iterable[str] = (),
+        field: Sequence[float] | None = None,
     ) -> None:
         given = [models] if isinstance(models, str | Path | SOGNet) else list(models)
         self.device = as_device(device)
@@ -72,6 +77,8 @@ class Evaluator:
             len(self.members) == 1 and self.members[0].long_range is not None and self.members[0].n_latent == 1
         )
         self.total_charge = any(m.total_charge for m in self.members)
+        self.reads_charge = self.total_charge or any(m.neutral and m.latent_head is not None for m in self.members)
+        self.field = self._checked_field(field, "field")
 
     def structure(self, atoms: Atoms, source: str) -> Structure:
         """Structure of ASE's atoms, with their total charge.
@@ -94,23 +101,55 @@ class Evaluator:
             source=source,
             charge=self.charge(atoms),
         )
+        if (field := self.field_of(atoms, source)) is not None:
+            structure.info["field"] = field
         if not all(getattr(m.long_range, "takes_slabs", True) for m in self.members):
             check_slabs([structure])
         return structure
 
     def charge(self, atoms: Atoms) -> float:
-        """Total charge (e) that the model is told; zero, with a warning, where a model of charges finds none."""
-        if not self.total_charge:
+        """Total charge (e) that the model is told, or to which its latents add up; zero where there is none, with a
+        warning from a model that has total charges among its features.
+        """
+        if not self.reads_charge:
             return 0.0
-        if self.charge_key not in atoms.info:
+        if self.total_charge and self.charge_key not in atoms.info:
             warnings.warn(
                 f"the model was trained on total charges and finds no atoms.info[{self.charge_key!r}]; it takes 0",
                 stacklevel=2,
             )
         return float(atoms.info.get(self.charge_key, 0.0))
 
+    def field_of(self, atoms: Atoms, source: str) -> np.ndarray | None:
+        """Field (3,) in V/Å that acts on a structure; None without one.
+
+        Raises
+        ------
+        InputError : not three numbers, or the model has no charges.
+        """
+        if (field := atoms.info.get("field")) is None:
+            return self.field
+        return self._checked_field(field, f"{source}: atoms.info['field']")
+
+    def _checked_field(self, field: Sequence[float] | None, name: str) -> np.ndarray | None:
+        if field is None:
+            return None
+        try:
+            found = np.array(field, dtype=float)
+        except (TypeError, ValueError):
+            found = np.zeros(0)
+        if found.shape != (3,) or not np.isfinite(found).all():
+            raise InputError(f"{name} must be three numbers in V/Å, got {field!r}")
+        if any(m.latent_head is None for m in self.members):
+            raise InputError(f"{name}: a model without long range has no charges on which a field could act")
+        return found
+
     def __call__(
-        self, structures: Sequence[Structure], stress: bool = True, energies: bool = False
+        self,
+        structures: Sequence[Structure],
+        stress: bool = True,
+        energies: bool = False,
+        properties: Sequence[str] = (),
     ) -> list[dict[str, np.ndarray]]:
         """What the model gives for each structure, in double precision.
 
@@ -118,6 +157,7 @@ class Evaluator:
         ----------
         structures : evaluated as one batch.
         stress, energies : whether stress, of what is periodic and has a volume, and energies of atoms are wanted.
+        properties : further ones, of sognet.model.response.RESPONSES.
 
         Returns
         -------
@@ -126,11 +166,12 @@ class Evaluator:
         a committee `energy_uncertainty` (), `forces_uncertainty` (N,). eV, eV/Å, eV/Å³.
         """
         stress = stress and any(s.has_stress for s in structures)
-        batches = {c: build_batch(structures, c).to(self.device) for c in {m.cutoff for m in self.members}}
+        batches = {c: self._batch(structures, c) for c in {m.cutoff for m in self.members}}
+        further = {"properties": tuple(properties)} if properties else {}  # which models of one's own may not know
         outputs = [
             {
                 k: v.detach().cpu().double().numpy()
-                for k, v in m(batches[m.cutoff], stress=stress, energies=energies).items()
+                for k, v in m(batches[m.cutoff], stress=stress, energies=energies, **further).items()
             }
             for m in self.members
         ]
@@ -151,8 +192,9 @@ class Evaluator:
         """What ASE has a name for among what a call gives for one structure.
 
         `energy`, `free_energy`, `forces`, `stress` in Voigt's order, `energies`; where a model has one latent variable
-        per atom, its charge (e), `charges` (N,), and without periodicity `dipole` (3,) in e·Å about the origin of the
-        positions. The energy is even in the charges: their sign is the model's.
+        per atom, its charge (e), `charges` (N,), where asked for `born_effective_charges` (N,3,3) in e, and without
+        periodicity `dipole` (3,) in e·Å about the origin of the positions. The energy is even in the charges: their
+        sign is the model's.
         """
         energy = float(found["energy"])
         results = {"energy": energy, "free_energy": energy, "forces": found["forces"]}
@@ -160,6 +202,8 @@ class Evaluator:
             results["stress"] = full_3x3_to_voigt_6_stress(found["stress"])
         if "energies" in found:
             results["energies"] = found["energies"]
+        if "born_effective_charges" in found:
+            results["born_effective_charges"] = found["born_effective_charges"]
         if self.has_charges:
             results["charges"] = found["latent"][:, 0]
             if not structure.pbc.any():
@@ -169,8 +213,15 @@ class Evaluator:
     @staticmethod
     def other_results(found: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """What ASE has no name for among what a call gives for one structure."""
-        named = ("energy", "forces", "stress", "energies")
+        named = ("energy", "forces", "stress", "energies", "charges", "dipole", "born_effective_charges")
         return {name: value if np.ndim(value) else float(value) for name, value in found.items() if name not in named}
+
+    def _batch(self, structures: Sequence[Structure], cutoff: float) -> Batch:
+        batch = build_batch(structures, cutoff)
+        fields = [s.info.get("field") for s in structures]
+        if any(field is not None for field in fields):
+            batch.field = torch.from_numpy(np.stack([np.zeros(3) if field is None else field for field in fields]))
+        return batch.to(self.device)
 
     @staticmethod
     def _part(out: Mapping[str, np.ndarray], i: int, start: int, stop: int) -> dict[str, np.ndarray]:

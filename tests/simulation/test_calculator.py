@@ -14,9 +14,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.filters import FrechetCellFilter, UnitCellFilter
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import FIRE
-from structures import graph_of, random_atoms, saved_model, small_model
+from structures import deep_potential, graph_of, random_atoms, saved_model, small_model
 
-from sognet import SOGNetCalculator, load_model
+from sognet import SOGNet, SOGNetCalculator, load_model
 from sognet.errors import InputError
 
 
@@ -121,6 +121,52 @@ def test_total_charge_is_part_of_the_state():
     atoms.rattle(0.01)
     with pytest.warns(UserWarning, match="q_total"):
         atoms.get_potential_energy()
+
+
+def test_neutral_latents_add_up_to_the_total_charge_of_the_structure():
+    """Also where the charge is no feature of the model: they do in training."""
+    atoms = random_atoms(pbc=False)
+    atoms.calc = SOGNetCalculator(small_model(n_latent=1, neutral=True), dtype="float64")
+    for charge in (0, 2, -1):
+        atoms.info["charge"] = charge
+        assert atoms.get_charges().sum() == pytest.approx(charge, abs=1e-8)
+    del atoms.info["charge"]
+    assert atoms.get_charges().sum() == pytest.approx(0, abs=1e-8)
+
+
+def test_fields_act_on_charges_by_setting_and_by_structure():
+    atoms = random_atoms(pbc=False)
+    model = small_model(n_latent=1, neutral=True)
+    atoms.calc = SOGNetCalculator(model, dtype="float64")
+    free, dipole = atoms.get_potential_energy(), atoms.get_dipole_moment()
+    charges = atoms.calc.get_property("born_effective_charges", atoms)
+    forces = atoms.get_forces()
+    atoms.info["field"] = [0.0, 0.1, 0.2]
+    assert atoms.get_potential_energy() == pytest.approx(free - dipole @ atoms.info["field"], abs=1e-9)
+    change = np.einsum("a,nab->nb", atoms.info["field"], charges)
+    np.testing.assert_allclose(atoms.get_forces() - forces, change, atol=1e-9)
+    of_setting = SOGNetCalculator(model, dtype="float64", field=[0.0, 0.1, 0.2])
+    found = of_setting.get_potential_energy(random_atoms(pbc=False))
+    assert found == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
+    assert of_setting.other_results["energy_field"] == pytest.approx(-dipole @ atoms.info["field"], abs=1e-9)
+    del atoms.info["field"]
+    assert atoms.get_potential_energy() == pytest.approx(free, abs=1e-9)
+    for wrong in ([1.0, 2.0], "along z", [np.nan, 0, 0]):
+        with pytest.raises(InputError, match="field must be three numbers in V/Å"):
+            SOGNetCalculator(model, field=wrong)
+    with pytest.raises(InputError, match="no charges on which a field could act"):
+        SOGNetCalculator(SOGNet(deep_potential(), None), field=[0, 0, 0.1])
+
+
+def test_a_field_across_a_slab_conserves_the_energy():
+    atoms = random_atoms()
+    atoms.pbc = True, True, False
+    atoms.calc = SOGNetCalculator(small_model(n_latent=1, neutral=True), dtype="float64", field=[0.0, 0.0, 0.3])
+    dynamics = VelocityVerlet(atoms, 0.5 * units.fs)
+    before = atoms.get_total_energy()
+    dynamics.run(20)
+    assert atoms.get_kinetic_energy() > 1e-3
+    assert atoms.get_total_energy() == pytest.approx(before, abs=2e-3 * atoms.get_kinetic_energy())
 
 
 def test_one_calculator_for_many_structures_and_changes_of_any_kind():

@@ -43,11 +43,13 @@ class TrainingErrors(lightning.Callback):
 
 
 class ErrorsByGroup(lightning.Callback):
-    """Logs the validation errors of forces by element, those of energies and forces by configuration type, and the
-    RMS per atom of the short- and the long-range energy; each structure counts once on however many ranks.
+    """Logs the validation errors of forces by element, those of energies and forces by configuration type, the RMS per
+    atom of the short- and the long-range energy and how much of the interaction energy the latter is; each structure
+    counts once on however many ranks.
 
     `val/force_rmse/<element>`, `val/<target>_rmse/config_type=<type>`, the same with mae, and
-    `val/energy_short_range_rms`, `val/energy_long_range_rms`; in meV/Å and meV/atom.
+    `val/energy_short_range_rms`, `val/energy_long_range_rms`; in meV/Å and meV/atom. `val/long_range_share` is
+    Σ|E_LR| / Σ|E_SR + E_LR|, that of reports: beyond 1 short and long range cancel.
     """
 
     def __init__(self) -> None:
@@ -62,8 +64,11 @@ class ErrorsByGroup(lightning.Callback):
         self.element = torch.full((len(atomic_numbers),), -1)
         self.element[[atomic_numbers[s] for s in species]] = torch.arange(len(species))
         typed = [f"{CONFIGURATION_TYPE}={t}" for t in types]
-        parts = ["short_range", "long_range"] if pl_module.model.long_range is not None else ["short_range"]
+        has_both = pl_module.model.long_range is not None
+        parts = ["short_range", "long_range"] if has_both else ["short_range"]
         self.metrics = {"parts": GroupedErrors(parts), "force_by_element": GroupedErrors(species)}
+        if has_both:
+            self.metrics["share"] = GroupedErrors(["long_range", "whole"])
         if typed:
             self.metrics |= {"force_by_type": GroupedErrors(typed), "energy_by_type": GroupedErrors(typed)}
 
@@ -97,11 +102,19 @@ class ErrorsByGroup(lightning.Callback):
         for number, part in enumerate(self.metrics["parts"].groups):
             energy = (outputs[f"energy_{part}"] / n_atoms)[batch.counted]
             self.metrics["parts"].update(energy, torch.full_like(energy, number, dtype=torch.long))
+        if "share" in self.metrics:
+            long_range = outputs["energy_long_range"][batch.counted]
+            whole = long_range + outputs["energy_short_range"][batch.counted]
+            for number, energy in enumerate((long_range, whole)):
+                self.metrics["share"].update(energy, torch.full_like(energy, number, dtype=torch.long))
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Log."""
         found = {name: metric.compute() for name, metric in self.metrics.items() if metric.update_called}
         curves = {f"val/energy_{part}_rms": rms for part, (rms, _) in found.pop("parts").items()}
+        sizes = {name: size for name, (_, size) in found.pop("share", {}).items()}
+        if sizes.get("whole", 0.0) > 0:
+            curves["val/long_range_share"] = sizes["long_range"] / sizes["whole"]
         for name, errors in found.items():
             target = name.partition("_")[0]
             for group, (rms, absolute) in errors.items():

@@ -74,6 +74,7 @@ def workspace(entity: str, project: str) -> "Workspace":
         matching("strength over that of charges in vacuum", "", r"kernel/(\d+/)?coulomb_ratio", log_y=False),
         image("multiplier ĝ(k) and force of g(r)", "figures/kernel"),
         curves("forces by range", "RMS meV/Å", "val/force_short_range_rms", "val/force_long_range_rms"),
+        curves("share of the long range in the interaction energy", "", "val/long_range_share"),
         curves("energies by range", "RMS meV/atom", "val/energy_short_range_rms", "val/energy_long_range_rms"),
     ]
     latents = [image("force errors and latents by element", "figures/distributions")]

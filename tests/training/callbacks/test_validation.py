@@ -10,7 +10,7 @@ import lightning
 import pytest
 import torch
 import wandb
-from ase.io import write
+from ase.io import read, write
 from hydra import compose, initialize_config_dir
 from lightning.pytorch.loggers import TensorBoardLogger
 from structures import batch_of, labelled_atoms, random_atoms, small_model
@@ -117,6 +117,15 @@ def test_errors_by_group_are_those_of_the_evaluation(run_folder):
                 assert float(best[f"val/{error}/{group}"]) == pytest.approx(float(errors[error]), rel=1e-4)
                 compared += 1
     assert compared == 2 * 2 + 2 * 4  # forces of two elements, forces and energies of two configuration types
+
+
+def test_the_share_of_the_long_range_is_that_of_the_written_predictions(run_folder):
+    with (run_folder / "metrics.csv").open() as file:
+        best = min((r for r in csv.DictReader(file) if r["val/loss"]), key=lambda r: float(r["val/loss"]))
+    validated = [a.info for a in read(run_folder / "predictions.extxyz", ":") if a.info["split"] == "val"]
+    long_range = sum(abs(info["energy_long_range"]) for info in validated)
+    whole = sum(abs(info["energy_long_range"] + info["energy_short_range"]) for info in validated)
+    assert float(best["val/long_range_share"]) == pytest.approx(long_range / whole, rel=1e-4)
 
 
 @pytest.mark.usefixtures("double")

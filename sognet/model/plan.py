@@ -65,6 +65,10 @@ def make_plan(short_range: nn.Module, long_range: nn.Module | None, graph: Data,
 class Planner:
     """Plans of a model's parts for batches, made where the batches are: by worker processes, on the CPU.
 
+    Worth it where each batch is used many times, or where the host keeps a GPU waiting. StructureDataModule makes none:
+    on a CPU, a plan takes 0.5 to 1.2 ms of a training step of 22 ms for 28 atoms, 1.3 of 130 ms for 2 × 192 atoms, and
+    its way from a worker costs about as much.
+
     Parameters
     ----------
     model : a SOGNet; what plans depend on is copied.

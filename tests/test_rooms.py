@@ -34,9 +34,12 @@ def room(name: str) -> str:
 def imported(file: Path) -> list[str]:
     """Modules of this package that a file imports, wherever in it."""
     nodes = list(ast.walk(ast.parse(file.read_text())))
-    names = [n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module]
+    sources = [n for n in nodes if isinstance(n, ast.ImportFrom)]
+    assert not any(n.level for n in sources), f"{file}: imports are absolute"
+    names = [n.module for n in sources]
+    names += [f"sognet.{alias.name}" for n in sources if n.module == "sognet" for alias in n.names]
     names += [alias.name for n in nodes if isinstance(n, ast.Import) for alias in n.names]
-    return [name for name in names if name.startswith("sognet.")]
+    return [name for name in names if name.startswith("sognet.") and not name.startswith("sognet.__")]
 
 
 @pytest.mark.parametrize("file", FILES, ids=[str(f.relative_to(PACKAGE)) for f in FILES])

@@ -62,7 +62,7 @@ def test_every_experiment_builds_its_model(option, long_range):
     assert instantiate(config.optimizer)(model.parameters()).param_groups
 
 
-def test_composition_energies_are_given_fitted_or_of_isolated_atoms():
+def test_reference_energies_are_given_fitted_or_of_isolated_atoms():
     def energies(setting: str) -> dict[str, float]:
         return build_model(composed(f"model.reference_energies={setting}").model, FOUND).reference_energies
 

@@ -200,7 +200,7 @@ def _sum_of_gaussians(amplitudes: Tensor, decays: Tensor, x: Tensor) -> Tensor:
 
 def _gaussians(decays: Tensor, x: Tensor) -> Tensor:
     """exp(−c_lp x) for (n_channels, n_gaussians) c: (n,) -> (n_channels, n_gaussians, n)."""
-    floor = 0.8 * math.log(torch.finfo(x.dtype).tiny)  # what underflows, also in products, takes seven times as long
+    floor = 0.8 * math.log(torch.finfo(x.dtype).tiny)  # denormals are seven times slower on a CPU, also in products
     return torch.exp((-decays.to(x.dtype)[:, :, None] * x).clamp(min=floor))
 
 

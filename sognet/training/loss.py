@@ -30,8 +30,8 @@ class PotentialLoss(nn.Module):
     stress : w_S, 1/(eV/Å³)², likewise; 0: the stress is not computed.
     neutrality : λ, 1/e²: that latent variables add up to the structure's total charge in the first channel and to zero
         in the others.
-    kernel : of the mean squared change of the kernel's parameters since the start, dimensionless: few data do not say
-        how an interaction goes on beyond the distances that they hold, and this keeps it on its power law.
+    kernel : of the mean squared change of the kernel's parameters since the start, dimensionless. Regularizes the
+        kernel towards its initial form, which small data sets leave undetermined at long range.
     regularization : weights by name of other terms that the long-range layer adds (`regularization()` of a layer of
         one's own).
     dimensionless : errors count in units of the spread of the training labels, `scales` (sognet.data.label_spread), so

@@ -98,7 +98,7 @@ def test_files_can_be_given_for_each_split(tmp_path):
     assert splits.name == "train"
 
 
-def test_composition_energies_are_those_that_made_the_energies():
+def test_reference_energies_are_those_that_made_the_energies():
     structures = []
     for i in range(6):
         atoms = random_atoms(8 + i, seed=i)
@@ -126,7 +126,7 @@ def with_composition(numbers, energy=None):
     return Structure(numbers, positions, np.zeros((3, 3)), np.zeros(3, bool), "made", energy)
 
 
-def test_composition_energies_of_a_long_stream_of_large_energies_are_exact():
+def test_reference_energies_of_a_long_stream_of_large_energies_are_exact():
     rng = np.random.default_rng(0)
     exact = {1: -13.587222, 8: -2041.836291, 79: -518_123.456}
 

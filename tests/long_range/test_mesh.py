@@ -104,7 +104,7 @@ def forces(layer, latent, positions, cell):
 @pytest.mark.parametrize("tolerance", [*ORDER_AND_OVERSAMPLING, 3e-5])
 @pytest.mark.parametrize("widest", [False, True])
 def test_forces_are_within_the_tolerance_in_random_triclinic_cells(tolerance, widest, device):
-    """At the start of the kernel, and with its bandwidths near the largest that training reaches."""
+    """For the initial kernel, and with its bandwidths near the largest that training reaches."""
     kernel = SumOfGaussians.power_law(cutoff=5.0, n_gaussians=8).to(device)
     with torch.no_grad():
         kernel.bandwidth_shift += 2.0 * widest

@@ -200,7 +200,7 @@ def test_short_range_control_has_no_long_range_energy(device):
     assert out["latent"].shape == (12, 0)
 
 
-def test_composition_energies_keep_double_precision(device):
+def test_reference_energies_keep_double_precision(device):
     model = small_model(reference_energies={"Na": -1.0e5 - 1e-4, "Cl": -3.0e5}).float().to(device)
     out = model(graph_of(random_atoms()).to(device), forces=False, stress=False)
     expected = 6 * (-1.0e5 - 1e-4) + 6 * -3.0e5 + (out["energy_short_range"] + out["energy_long_range"]).item()

@@ -14,8 +14,8 @@ class PlannedBatch(NamedTuple):
     """Structures of a batch by number, and the weight of its mean loss.
 
     With these weights, gradients averaged over ranks and accumulated batches are those of the mean over all structures
-    of the optimizer step, however many of them each batch holds. 0 marks a repeat: a rank has to take part in a step
-    for which too few structures are left.
+    of the optimizer step, however many of them each batch holds. Weight 0 marks padding, so that all ranks take the
+    same number of steps.
     """
 
     structures: tuple[int, ...]

@@ -90,6 +90,20 @@ def load_splits(dataset: DictConfig | None, checkpoint: Path, trust: Iterable[st
     return splits
 
 
+def with_charge_key(dataset: DictConfig, charge_key: str, given: Sequence[str]) -> DictConfig:
+    """A data set of files whose total charges are read under a model's name of them, unless a command names another.
+
+    Parameters
+    ----------
+    dataset : group of the configuration.
+    charge_key : of the model.
+    given : settings of the command line.
+    """
+    if "charge_key" not in dataset or any(o.lstrip("+~").startswith("dataset.charge_key=") for o in given):
+        return dataset
+    return OmegaConf.merge(dataset, {"charge_key": charge_key})
+
+
 def _settings(dataset: Any, checkpoint: Path) -> dict[str, Any]:
     """Plain values of a dataset group."""
     if dataset is None:

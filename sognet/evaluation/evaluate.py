@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from sognet.analysis.committee_report import print_committee, report_committee
@@ -9,7 +10,7 @@ from sognet.analysis.comparison import print_comparison, write_comparison
 from sognet.analysis.findings import print_findings
 from sognet.analysis.model_report import print_summary, report, write_summary
 from sognet.analysis.predictions import predict_splits
-from sognet.analysis.run_data import load_splits, shared_splits, trained_configuration
+from sognet.analysis.run_data import load_splits, shared_splits, trained_configuration, with_charge_key
 from sognet.evaluation.checkpoints import find_checkpoints, short_names
 from sognet.model import load_committee, load_model
 from sognet.model.checkpoint import as_device, as_dtype
@@ -34,7 +35,8 @@ def evaluate_checkpoints(config: DictConfig) -> None:
     )
     trained = [trained_configuration(file) for file in checkpoints]
     if config.get("dataset"):
-        splits = load_splits(config.dataset, checkpoints[0], trust)
+        given = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
+        splits = load_splits(with_charge_key(config.dataset, models[0].charge_key, given), checkpoints[0], trust)
     else:
         splits = shared_splits([settings.get("dataset") for settings in trained], checkpoints, trust)
     stress = config.stress

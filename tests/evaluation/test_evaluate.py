@@ -11,7 +11,7 @@ from ase.io import read, write
 from omegaconf import OmegaConf
 from structures import labelled_atoms, saved_model
 
-from sognet.analysis.run_data import load_splits, shared_splits, trained_configuration
+from sognet.analysis.run_data import load_splits, shared_splits, trained_configuration, with_charge_key
 from sognet.cli.configuration import CONFIGURATION
 from sognet.data.split_identity import identities
 from sognet.data.splits import fill_defaults
@@ -172,3 +172,12 @@ def test_other_data_must_be_named(runs, tmp_path):
     OmegaConf.save({"dataset": "mine.xyz"}, runs[0] / "config.yaml")
     with pytest.raises(InputError, match="not a group"):
         evaluated(str(runs[0]), tmp_path / "out")
+
+
+def test_total_charges_of_other_data_are_read_as_in_training():
+    """A model trained on charges of another name would take all structures as neutral."""
+    dataset = OmegaConf.create({"_target_": "sognet.data.from_files", "path": "a.xyz", "charge_key": "charge"})
+    assert with_charge_key(dataset, "q_total", ["dataset=files"]).charge_key == "q_total"
+    assert with_charge_key(dataset, "q_total", ["dataset=files", "dataset.charge_key=charge"]).charge_key == "charge"
+    dimers = OmegaConf.create({"_target_": "sognet.data.dimers", "pair": "CC"})
+    assert with_charge_key(dimers, "q_total", []) == dimers

@@ -9,6 +9,7 @@ from ase.data import chemical_symbols
 from sognet.data.inspection.outliers import outliers, sentences
 from sognet.data.inspection.repeated import Duplicate, duplicates
 from sognet.data.inspection.sanity_checks import sanity_warnings
+from sognet.data.inspection.unread_charges import of_unread_charges
 from sognet.data.splits import Splits
 from sognet.data.structure import Structure, n_structures
 
@@ -24,6 +25,7 @@ def first_look(splits: Splits) -> list[str]:
     in_order = in_order_of_files(splits)
     return [
         *sanity_warnings(in_order, []),
+        *of_unread_charges(in_order),
         *sentences(outliers(in_order)),
         *of_repeated(list(duplicates(splits))),
         *of_training_split(splits.train),

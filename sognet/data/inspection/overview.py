@@ -21,6 +21,7 @@ from sognet.data.inspection.outliers import outliers, sentences
 from sognet.data.inspection.repeated import duplicates
 from sognet.data.inspection.sanity_checks import sanity_warnings
 from sognet.data.inspection.stress_checks import stress_notes
+from sognet.data.inspection.unread_charges import of_unread_charges
 from sognet.data.splits import Splits, TooFewStructuresError, fill_defaults
 from sognet.data.structure import Structure
 from sognet.trust import trusted_names
@@ -66,6 +67,7 @@ def inspect(splits: Splits) -> dict[str, Any]:
     standing_out = outliers(in_order)
     said = [
         *sanity_warnings(in_order, ratios),
+        *of_unread_charges(in_order),
         *sentences(standing_out),
         *of_repeated(repeated),
         *of_training_split(splits.train),

@@ -48,8 +48,8 @@ def read_structures(
 
     Raises
     ------
-    InputError : as iter_structures; or no structure has a required value, a structure lacks one that others have, or
-        nothing is left of what was read.
+    InputError : as iter_structures; or no structure has a required value, or the stress, virial or charge under a name
+        that was set, a structure lacks one that others have, or nothing is left of what was read.
     """
     n_skipped, keys = len(skipped or ()), keys or Keys()
     structures = list(counted(iter_structures(path, keys, file_format, units, skipped, pbc), f"structures of {path}"))
@@ -61,13 +61,12 @@ def read_structures(
             structures = []
     if not partial_labels:
         structures = _completely_labelled(structures, keys, skipped)
-    named = keys.virial or (keys.stress if keys.stress != Keys.stress else None)
-    if required and structures and named and all(s.stress is None for s in structures):
-        setting = "virial" if keys.virial else "stress"
-        raise InputError(f"{path}: no structure has `{named}`; correct dataset.{setting}_key, or leave it out")
+    if required and structures:
+        _check_names(structures, keys, path)
     if not structures:
         reasons = (skipped or [])[n_skipped:]
-        said = f"all {len(reasons)} were skipped, the first because of {reasons[0]}" if reasons else "none in the file"
+        several = f"all {len(reasons)} were skipped, the first because of " if len(reasons) > 1 else ""
+        said = f"{several}{reasons[0]}" if reasons else "none in the file"
         raise InputError(f"{path}: no structures: {said}")
     return structures
 
@@ -91,6 +90,20 @@ def _completely_labelled(structures: list[Structure], keys: Keys, skipped: list[
     if skipped is not None:
         skipped += [incomplete[i] for i in sorted(incomplete)]
     return [s for i, s in enumerate(structures) if i not in incomplete]
+
+
+def _check_names(structures: list[Structure], keys: Keys, path: Paths) -> None:
+    """Raise an InputError where no structure has what was given a name of its own: stress, virial or charge."""
+    named = keys.virial or (keys.stress if keys.stress != Keys.stress else None)
+    if named and all(s.stress is None for s in structures):
+        setting = "virial" if keys.virial else "stress"
+        raise InputError(f"{path}: no structure has `{named}`; correct dataset.{setting}_key, or leave it out")
+    named = keys.charge if keys.charge != Keys.charge else None
+    if named and not any(named in s.info or named in s.arrays for s in structures):
+        raise InputError(
+            f"{path}: no structure has `{named}`, so all would be neutral; set dataset.charge_key to the name of the "
+            "total charge in your file, or to null where all are neutral"
+        )
 
 
 def _has_none(structure: Structure, target: str) -> bool:

@@ -288,3 +288,21 @@ def test_a_left_handed_cell_is_taken_as_it_is():
     right, left = (model(Batch.from_data_list([graph_of(a)]), stress=True) for a in (atoms, other))
     for name in ("energy", "forces", "stress"):
         torch.testing.assert_close(left[name], right[name], rtol=1e-9, atol=1e-9)
+
+
+def test_a_name_of_charges_that_no_frame_has_is_refused(tmp_path):
+    """All structures would be neutral without a word."""
+    frames = [labelled_atoms(seed=seed) for seed in range(3)]
+    frames[1].info["q_total"] = -2.0
+    write(tmp_path / "a.xyz", frames)
+    with pytest.raises(InputError, match=r"no structure has `qtotal`.*dataset\.charge_key"):
+        read_structures(tmp_path / "a.xyz", Keys(charge="qtotal"))
+    read = read_structures(tmp_path / "a.xyz", Keys(charge="q_total"))
+    assert [s.charge for s in read] == [0.0, -2.0, 0.0]
+    assert read_structures(tmp_path / "a.xyz", Keys(charge="qtotal"), required=())
+
+
+def test_of_a_single_mistake_the_message_is_the_mistake(tmp_path):
+    (tmp_path / "a.xyz").touch()
+    with pytest.raises(InputError, match=r"a\.xyz: no structures: .*a\.xyz: the file is empty"):
+        read_structures(tmp_path / "a.xyz", skipped=[])

@@ -5,6 +5,7 @@ Readers, graphs, shards, loss, metrics and reports go through this table. A furt
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -33,6 +34,8 @@ class Target:
     extensive : errors are divided by the number of atoms.
     periodic : the value, of a shape such as (3,3), is per volume and defined along periodic directions only. Along open
         ones it is zero; structures that are not periodic, or whose cell has no volume, count as without.
+    open : the value is defined along open directions only: a vector is zero along periodic ones, and what is periodic
+        in all directions, or of another shape and periodic in any, counts as without.
     centred : the zero of the value is arbitrary, so that its spread is the standard deviation and not the root mean
         square.
     keys : names in files, the first that is there; of energy, forces and stress `dataset.<name>_key` says another.
@@ -47,13 +50,20 @@ class Target:
     shape: tuple[int, ...] = ()
     extensive: bool = False
     periodic: bool = False
+    open: bool = False
     centred: bool = False
     keys: tuple[str, ...] = ()
 
     def reference(self, structure: Any) -> Any:
         """Reference value of a structure, (N, *shape) or of the shape; None where it has none or it is not defined."""
         value = structure.value(self.name)
-        if value is None or not self.periodic or structure.pbc.all():
+        if value is None or not (self.periodic or self.open):
+            return value
+        if self.open:
+            if structure.pbc.all() or (structure.pbc.any() and self.shape != (3,)):
+                return None
+            return value - _along_periodic_directions(value, structure.cell, structure.pbc)
+        if structure.pbc.all():
             return value
         return _along_periodic_directions(value, structure.cell, structure.pbc) if structure.has_stress else None
 
@@ -76,7 +86,7 @@ class Target:
 
 def _along_periodic_directions(value: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
     """A tensor (3, ...) without its components along open directions."""
-    projector = np.linalg.pinv(cell[pbc]) @ cell[pbc]
+    projector = np.linalg.pinv(cell[pbc]) @ cell[pbc] if pbc.any() else np.zeros((3, 3))
     for axis in range(np.ndim(value)):
         value = np.moveaxis(np.tensordot(projector, value, (1, axis)), 0, axis)
     return value
@@ -92,6 +102,22 @@ TARGETS: dict[str, Target] = {
 }
 """By name; energy, forces and stress are those of every model."""
 
+OF_CHARGES: dict[str, Target] = {
+    target.name: target
+    for target in (
+        Target("charges", "charge", "q", "me", 1000.0, per_atom=True, keys=("charges",)),
+        Target("dipole", "dipole", "μ", "me·Å", 1000.0, shape=(3,), open=True, keys=("dipole",)),
+        Target("quadrupole", "quadrupole", "Θ", "me·Å²", 1000.0, shape=(3, 3), open=True, keys=("quadrupole",)),
+        Target(
+            *("born_effective_charges", "born_charge", "Z*", "me", 1000.0),
+            per_atom=True,
+            shape=(3, 3),
+            keys=("born_effective_charges", "bec"),
+        ),
+    )
+}
+"""Rows of what latent charges give (sognet.model.response), in the table where `add_targets` asks for them."""
+
 COMMON = tuple(TARGETS)
 """Targets that are fields of Structure and Prediction; values of the others are in their `further`."""
 
@@ -99,6 +125,13 @@ COMMON = tuple(TARGETS)
 def further_targets() -> list[Target]:
     """Rows of the table beyond energy, forces and stress."""
     return [target for name, target in TARGETS.items() if name not in COMMON]
+
+
+def add_targets(names: Iterable[str]) -> None:
+    """Put those rows of OF_CHARGES into the table that are asked for by name and not there; others are left out."""
+    for name in names:
+        if name in OF_CHARGES:
+            TARGETS.setdefault(name, OF_CHARGES[name])
 
 
 def error_titles() -> dict[str, str]:

@@ -98,7 +98,9 @@ def print_summary(summary: dict[str, Any], title: str, console: Console | None =
     table.add_column("split")
     columns = {"n_structures": "structures"}
     columns |= {f"n_{target.label}": f"with\n{name}" for name, target in TARGETS.items()}
-    columns |= {name: title.replace(", ", "\n") for name, title in error_titles().items() if name != "stress_mae"}
+    without_mae = [t.label for name, t in TARGETS.items() if name not in ("energy", "forces")]
+    left_out = {f"{label}_mae" for label in without_mae}  # so that the others fit beside each other
+    columns |= {name: title.replace(", ", "\n") for name, title in error_titles().items() if name not in left_out}
     splits = [s for s in ("train", "val", "test", "all") if s in summary]
     shown = {key: name for key, name in columns.items() if any(key in summary[s] for s in splits)}
     for name in shown.values():

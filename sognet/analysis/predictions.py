@@ -22,6 +22,7 @@ from sognet.data.splits import Splits
 from sognet.data.structure import Structure
 from sognet.errors import InputError
 from sognet.model import SOGNet
+from sognet.model.response import RESPONSES, responds
 from sognet.progress import tracked
 from sognet.targets import COMMON, TARGETS, Target, error_figures, further_targets
 
@@ -89,7 +90,8 @@ class Prediction:
             if t.per_atom:
                 columns |= {name: value, f"reference_{name}": reference}
         atoms.info.update({name: value for name, value in values.items() if value is not None})
-        atoms.arrays.update({name: value for name, value in columns.items() if value is not None})
+        there = {name: np.asarray(value) for name, value in columns.items() if value is not None}
+        atoms.arrays.update({name: v.reshape(len(s), -1) if v.ndim > 2 else v for name, v in there.items()})
         return atoms
 
 
@@ -139,8 +141,10 @@ def predict(
     device = model.device
     dataset = GraphDataset(structures, model.cutoff)
     loader = DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=Batch.from_data_list)
+    wanted = [name for name in RESPONSES if name in TARGETS]
+    further = {"properties": wanted} if wanted and responds(model) else {}
     for batch in tracked(loader, "evaluating") if progress else loader:
-        yield from batch_predictions(model(batch.to(device), stress=stress), batch, structures)
+        yield from batch_predictions(model(batch.to(device), stress=stress, **further), batch, structures)
     model.train(was_training)
 
 

@@ -1,5 +1,6 @@
 """Structures with reference values, checked when they are read."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -231,8 +232,15 @@ def _value(atoms: Atoms, key: str | None, shape: tuple[int, ...] | None, source:
         raise InputError(f"{source}: `{key}` is not a number or array of numbers: {str(value)[:60]!r}") from None
     if shape == () and array.size == 1:
         array = array.reshape(())  # a list of one number, as databases often hold
+    if shape is not None and array.shape in (_flat(shape, 1), _flat(shape, 0)):
+        array = array.reshape(shape)  # a tensor of each atom, as columns of files hold it, or of the structure
     if shape is not None and array.shape != shape:
         raise InputError(f"{source}: `{key}` has shape {array.shape}, expected {shape}")
     if not np.isfinite(array).all():
         raise InputError(f"{source}: `{key}` has a value that is not finite; remove or repair the frame")
     return array
+
+
+def _flat(shape: tuple[int, ...], kept: int) -> tuple[int, ...]:
+    """Shape whose dimensions after the kept ones are one; the same where there is nothing to put together."""
+    return (*shape[:kept], math.prod(shape[kept:])) if len(shape) > kept + 1 else shape

@@ -14,6 +14,7 @@ from sognet.analysis.run_data import load_splits, shared_splits, trained_configu
 from sognet.evaluation.checkpoints import find_checkpoints, short_names
 from sognet.model import load_committee, load_model
 from sognet.model.checkpoint import as_device, as_dtype
+from sognet.targets import add_targets
 from sognet.trust import trusted_names
 
 
@@ -34,6 +35,8 @@ def evaluate_checkpoints(config: DictConfig) -> None:
         else [load_model(file, device, dtype, trust) for file in checkpoints]
     )
     trained = [trained_configuration(file) for file in checkpoints]
+    for settings in trained:
+        add_targets(OmegaConf.select(settings, "loss.targets") or ())
     if config.get("dataset"):
         given = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
         splits = load_splits(with_charge_key(config.dataset, models[0].charge_key, given), checkpoints[0], trust)

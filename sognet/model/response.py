@@ -9,16 +9,22 @@ phases φ_jd = 2π f_jd of the fractional coordinates along the lattice vector a
 which no choice of images changes. Forces in a field E are Σ_α E_α Z*_iαβ.
 """
 
+import inspect
 import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from sognet.model.strained_graph import periodic_projector
 
 RESPONSES = ("charges", "dipole", "quadrupole", "born_effective_charges")
+
+
+def responds(model: nn.Module) -> bool:
+    """Whether a model gives these properties when asked; one of its own may have a forward pass that does not."""
+    return "properties" in inspect.signature(model.forward).parameters and model.latent_head is not None
 
 
 def check_responses(properties: Sequence[str], has_latents: bool) -> None:

@@ -29,6 +29,7 @@ from sognet.errors import InputError
 from sognet.model import load_committee
 from sognet.model.build import takes
 from sognet.renamed_settings import up_to_date
+from sognet.targets import add_targets
 from sognet.training.build import reported_splits
 from sognet.training.callbacks.preemption import requeued
 from sognet.training.checkpoint_io import BEST, LAST
@@ -90,6 +91,7 @@ def new_ensemble(config: DictConfig) -> DictConfig:
     target = resolve(config.model.short_range._target_, trusted_names(config.trust))
     if config.model.short_range.get("species") is None and takes(target, "species"):
         fill_defaults(config.dataset)
+        add_targets(config.loss.get("targets") or ())
         splits = read_splits(config.dataset, trusted_names(config.trust))
         known = {s for part in (splits.train, splits.val) if part for s in statistics(part).species}
         with open_dict(config.model.short_range):
@@ -163,6 +165,7 @@ def report_members(config: DictConfig) -> float:
     on_cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
     trust = trusted_names(config.trust)
     models = load_committee(checkpoints, "cpu" if on_cpu else "cuda", trust=trust)
+    add_targets(config.loss.get("targets") or ())
     splits = shared_splits([trained_configuration(file).get("dataset") for file in checkpoints], checkpoints, trust)
     splits = reported_splits(config, splits)
     predictions = {

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from sognet.errors import InputError
-from sognet.targets import TARGETS, Target, further_targets
+from sognet.targets import OF_CHARGES, TARGETS, Target, add_targets, further_targets
 
 WEIGHTS = ("energy", "forces", "stress", "neutrality", "kernel")
 """Names of the weights; those of further targets have the targets' names."""
@@ -69,11 +69,12 @@ class PotentialLoss(nn.Module):
         self.neutrality = neutrality
         self.kernel = kernel
         self.regularization = dict(regularization or {})
+        add_targets(targets or ())
         known = [target.name for target in further_targets()]
         if unknown := sorted(set(targets or {}) - set(known)):
             raise InputError(
                 f"loss.targets.{unknown[0]}: no such row in the table of targets; it has "
-                f"{', '.join(known) or 'no further ones than energy, forces and stress'}"
+                f"{', '.join(dict.fromkeys([*known, *OF_CHARGES]))} beside energy, forces and stress"
             )
         self.further = dict.fromkeys(known, 0.0) | dict(targets or {})
         if huber_delta is not None and not huber_delta > 0:

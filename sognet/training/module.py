@@ -16,6 +16,7 @@ from torch_geometric.data import Data
 from sognet.errors import InputError
 from sognet.model import SOGNet, regularization
 from sognet.model.checkpoint import model_entry
+from sognet.model.response import RESPONSES, responds
 from sognet.targets import TARGETS
 from sognet.training.epoch_means import EpochMeans
 from sognet.training.learning_rates import (
@@ -91,7 +92,9 @@ class PotentialModule(lightning.LightningModule):
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """Output of the model, with what the loss needs."""
         stress = self.loss.uses("stress")
-        return self.model(batch, forces=stress or self.loss.uses("forces"), stress=stress)
+        properties = [name for name in RESPONSES if name in TARGETS and self.loss.uses(name)]
+        further = {"properties": properties} if properties and responds(self.model) else {}
+        return self.model(batch, forces=stress or self.loss.uses("forces"), stress=stress, **further)
 
     def training_step(self, batch: Data, batch_idx: int) -> Tensor:
         """Loss of a batch with its weight in the step."""

@@ -24,6 +24,7 @@ from sognet.errors import InputError
 from sognet.model import load_model
 from sognet.model.checkpoint import read_checkpoint
 from sognet.progress import duration
+from sognet.targets import add_targets
 from sognet.training.absolute_paths import make_absolute
 from sognet.training.best_checkpoint import name_the_best
 from sognet.training.budget import set_limits
@@ -121,6 +122,7 @@ def train(config: DictConfig) -> float | None:
     trust = trusted_names(config.get("trust"))
     if trust:
         search_working_directory()
+    add_targets(config.loss.get("targets") or ())
     read = splits = read_splits(config.dataset, trust)
     last = folder / "checkpoints" / LAST
     last = last if last.is_file() else None  # of the run that this one continues

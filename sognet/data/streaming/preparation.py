@@ -30,6 +30,7 @@ from sognet.data.streaming.sharded import FORMAT, INDEX, sizes_file
 from sognet.data.streaming.shards import digest, digest_of, table, write_shard
 from sognet.data.structure import Structure
 from sognet.errors import InputError
+from sognet.targets import add_targets
 
 
 def run(config: DictConfig) -> None:
@@ -43,6 +44,7 @@ def run(config: DictConfig) -> None:
         raise InputError("sognet data prepare needs folder=<where to write>")
     folder = Path(config.folder).absolute()
     fill_defaults(config.dataset)
+    add_targets(config.targets)
     splits = read_splits(config.dataset, config.trust)
     prepare(splits, folder, config.cutoff, config.shard_atoms, config.block_atoms)
     index = json.loads((folder / INDEX).read_text())

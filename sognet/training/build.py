@@ -127,16 +127,20 @@ def build_datamodule(config: DictConfig, splits: Splits, cutoff: float) -> Struc
     return instantiate(config.batch)(splits, cutoff, seed=config.seed, stages=stages)
 
 
+def validates(config: DictConfig, splits: Splits) -> bool:
+    """Whether the training has a validation."""
+    return bool(splits.val) and config.trainer.get("limit_val_batches") != 0
+
+
 def build_trainer(
-    config: DictConfig, has_validation: bool, datamodule: StructureDataModule, extra: list[lightning.Callback]
+    config: DictConfig, splits: Splits, datamodule: StructureDataModule, extra: list[lightning.Callback]
 ) -> lightning.Trainer:
     """Trainer with the callbacks and loggers of the configuration, and extra callbacks."""
-    has_validation = has_validation and config.trainer.get("limit_val_batches") != 0
     callbacks: list[Any] = extra + [instantiate(_given(c)) for c in config.callbacks.values() if c]
     checkpoints = Path(config.folder) / "checkpoints"
     callbacks += [NameTheBest(checkpoints), PreemptionCheckpoint(checkpoints / LAST)]
     for callback in callbacks:
-        if getattr(callback, "monitor", None) == "val/loss" and not has_validation:
+        if getattr(callback, "monitor", None) == "val/loss" and not validates(config, splits):
             callback.monitor = "train/loss"
         name_without_folders(callback)
     limits, budget = trainer_limits(config)

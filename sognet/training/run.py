@@ -36,6 +36,7 @@ from sognet.training.build import (
     hint_at_total_charge,
     reported_splits,
     starting_model,
+    validates,
 )
 from sognet.training.callbacks.accepted_data import KeepAcceptedData
 from sognet.training.callbacks.long_range_diagnostics import LongRangeDiagnostics
@@ -48,6 +49,7 @@ from sognet.training.loggers.media import log_configuration, log_media, pixels
 from sognet.training.loggers.metrics_file import forget_metrics_after
 from sognet.training.loggers.wandb_run import WandbRun
 from sognet.training.loss import PotentialLoss
+from sognet.training.monitored import check_monitors
 from sognet.training.own_modules import with_own_targets
 from sognet.training.resume import of_the_command, resumed_configuration, same_data, save_configuration, spent
 from sognet.training.run_folder import claimed, command_line, finished_error, is_started_member, unclaimed_where_refused
@@ -147,7 +149,9 @@ def train(config: DictConfig) -> float | None:
         extra = [LongRangeDiagnostics(typical_boxes(reported))] if model.long_range is not None else []
         if last and config.get("data_changed") == "accept":
             extra.append(KeepAcceptedData(last, known))
-        trainer = build_trainer(config, bool(splits.val), datamodule, extra)
+        trainer = build_trainer(config, splits, datamodule, extra)
+        if config.train:
+            check_monitors(trainer.callbacks, module, splits, validates(config, splits))
         if config.train and last and trainer.is_global_zero:
             steps_before = read_checkpoint(last).get("global_step", 0)
             forget_metrics_after(folder / "metrics.csv", steps_before)

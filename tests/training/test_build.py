@@ -68,7 +68,7 @@ def test_each_job_of_a_sweep_over_epochs_has_the_schedule_of_its_own_length(tmp_
         check(config, job)
         OmegaConf.set_struct(config, False)
         set_limits(config)
-        trainer = build_trainer(config, False, SimpleNamespace(reload_every_n_epochs=0), [])
+        trainer = build_trainer(config, Splits("none", []), SimpleNamespace(reload_every_n_epochs=0), [])
         module = build_module(config, small_model(), PotentialLoss(1.0, 1.0))
         optimizer = torch.optim.Adam(module.parameters(), lr=1.0)
         (found,) = schedules(optimizer, module.make_scheduler, module.scheduler_interval, 0, trainer)

@@ -59,6 +59,13 @@ def test_no_exported_function_has_the_name_of_a_module(file):
     assert not modules & {name for name in getattr(package, "__all__", ()) if name.islower()}
 
 
+@pytest.mark.parametrize("file", FILES, ids=[str(f.relative_to(PACKAGE)) for f in FILES])
+def test_no_function_has_the_name_of_its_module(file):
+    """But the program's `main`."""
+    functions = [node.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef)]
+    assert file.stem == "main" or file.stem not in functions
+
+
 def test_the_command_line_answers_before_it_loads_torch():
     code = "import sys, sognet.cli.main; print([m for m in ('torch', 'lightning', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)

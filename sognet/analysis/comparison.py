@@ -13,7 +13,7 @@ from sognet.targets import error_titles
 SPLITS = ("train", "val", "test", "all")
 
 
-def comparison(summaries: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def compared(summaries: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows `checkpoint`, `<split>/<error>`, from the summaries of models by name."""
     return [
         {"checkpoint": name}
@@ -25,12 +25,12 @@ def comparison(summaries: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any
 def write_comparison(summaries: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
     """Write `comparison.md`, `comparison.csv` and `comparison.json`."""
     columns = ["checkpoint", *(f"{split}/{error}" for split in SPLITS for error in error_titles())]
-    write_table(comparison(summaries), columns, folder / "comparison")
+    write_table(compared(summaries), columns, folder / "comparison")
 
 
 def print_comparison(summaries: Mapping[str, Mapping[str, Any]], title: str, console: Console | None = None) -> None:
     """Print root mean square errors, a row for each model and a column for each split; `all` only where it is alone."""
-    rows = comparison(summaries)
+    rows = compared(summaries)
     present = [s for s in SPLITS if any(name.startswith(f"{s}/") for row in rows for name in row)]
     shown = [s for s in present if s != "all"] or present
     errors = [e for e in error_titles() if e.endswith("rmse") and any(f"{s}/{e}" in row for s in shown for row in rows)]

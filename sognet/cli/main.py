@@ -46,9 +46,9 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
 def run_train(config: DictConfig) -> float | None:
     """`sognet train`."""
     from sognet.training.ensemble import n_members, run_ensemble
-    from sognet.training.run import run
+    from sognet.training.run import start
 
-    return run_ensemble(config) if n_members(config) > 1 else run(config)
+    return run_ensemble(config) if n_members(config) > 1 else start(config)
 
 
 def run_evaluate(config: DictConfig) -> None:

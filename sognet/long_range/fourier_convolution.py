@@ -16,9 +16,9 @@ from sognet.long_range.grouping import Group, Plan
 from sognet.long_range.mesh_size import FINEST
 from sognet.long_range.multiplier import SumOfGaussians
 from sognet.long_range.open_directions import stand_in_cells
-from sognet.long_range.pair_sum import pair_sum
+from sognet.long_range.pair_sum import pair_energies
 from sognet.long_range.plan import make_plan
-from sognet.long_range.reciprocal_grid import reciprocal_grid
+from sognet.long_range.reciprocal_grid import grid_of
 from sognet.nn.validity import nan_unless
 
 METHODS = ("auto", "separable", "mesh", "nufft", "direct")
@@ -217,7 +217,7 @@ class FourierConvolution(nn.Module):
         those of the plan.
         """
         if group.method == "pairs":
-            energies = pair_sum(self.kernel, latent, positions)
+            energies = pair_energies(self.kernel, latent, positions)
         else:
             energies = self._reciprocal_sum(group, latent, positions, cell, fixed)
         if self.remove_self_interaction:
@@ -235,7 +235,7 @@ class FourierConvolution(nn.Module):
             if directions is not None:
                 axes = directions.axes
                 cell = stand_in_cells(cell, axes, directions.periods, directions.helpers)
-            grid = reciprocal_grid(cell, group.grid.modes, group.grid.multiplicity, axes)
+            grid = grid_of(cell, group.grid.modes, group.grid.multiplicity, axes)
         fractional = positions @ grid.inverse_cells
         fractional = fractional - fractional.detach().round()
         if group.method == "nufft":

@@ -22,7 +22,7 @@ FINEST = min(ORDER_AND_OVERSAMPLING)
 """The smallest tolerance that a mesh reaches."""
 
 
-def mesh_size(
+def choose_mesh(
     cell: np.ndarray, bounds: np.ndarray, tolerance: float, resolution: float, is_open: np.ndarray
 ) -> MeshSize:
     """Mesh of a cell (3,3) in Å whose modes up to the bounds (3,) are wanted, where the multiplier fades below the

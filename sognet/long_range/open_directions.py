@@ -93,7 +93,7 @@ def helpers_of(cell: Tensor, axes: Axes) -> Tensor:
     return torch.nn.functional.one_hot(cell[:, along].abs().argmin(1), 3).to(cell.dtype)
 
 
-def open_directions(
+def directions_of(
     axes: Axes, helpers: Tensor, periods: Tensor, modes: Tensor, tolerance: float, like: tuple
 ) -> OpenDirections:
     """For modes (K,3) of structures with these periods (G, n_axes); `like`: device and dtype."""

@@ -5,7 +5,7 @@ from torch import Tensor
 from sognet.long_range.multiplier import SumOfGaussians
 
 
-def pair_sum(kernel: SumOfGaussians, latent: Tensor, positions: Tensor) -> Tensor:
+def pair_energies(kernel: SumOfGaussians, latent: Tensor, positions: Tensor) -> Tensor:
     """Energies (B,) in eV of latents (B,n,P) at positions (B,n,3) in Å; padding atoms have zero latent."""
     distance_squared = (positions[:, :, None] - positions[:, None]).square().sum(-1)  # (B, n, n)
     interaction = kernel.at_squared_distance(distance_squared)  # (P or 1, B, n, n)

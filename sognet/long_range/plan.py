@@ -11,11 +11,11 @@ from torch import Tensor
 
 from sognet.long_range.grouping import Group, Plan
 from sognet.long_range.mesh_modes import MeshSize, fixed_mesh_modes
-from sognet.long_range.mesh_size import mesh_size
+from sognet.long_range.mesh_size import choose_mesh
 from sognet.long_range.open_directions import (
     Axes,
+    directions_of,
     helpers_of,
-    open_directions,
     periods_of,
     stand_in_cells,
     window_modes,
@@ -98,7 +98,7 @@ def make_plan(
             if axes:
                 stand_in = torch.frombuffer(bytearray(lattices), dtype=torch.float64).reshape(-1, 3, 3)
                 periods, helpers = stand_in[:, list(axes)].norm(dim=2), helpers_of(stand_in, axes)
-                directions = open_directions(axes, helpers, periods, grid.modes, tolerance, like)
+                directions = directions_of(axes, helpers, periods, grid.modes, tolerance, like)
         if order is None:
             made.append(Group(chosen, bounds, grid, mesh=mesh, directions=directions))
             continue
@@ -181,7 +181,7 @@ def _grouped(
     groups: list[tuple[str, list[int], MeshSize | None, Axes]] = []
     for i in sorted(np.flatnonzero(by_modes & (n_atoms > 0)).tolist(), key=cost.__getitem__):
         chosen = _cheapest(cost[i], cost[by_modes].sum(), device, n_latent) if method == "auto" else method
-        size = mesh_size(lattice[i], bounds[i], *accuracy, is_open[i]) if chosen == "mesh" else None
+        size = choose_mesh(lattice[i], bounds[i], *accuracy, is_open[i]) if chosen == "mesh" else None
         what = chosen, size, tuple(np.flatnonzero(is_open[i]).tolist())
         like = [g for g in groups if (g[0], *g[2:]) == what and cost[i] <= SIMILAR_COST * cost[g[1][0]]]
         if like and chosen != "nufft":

@@ -79,7 +79,7 @@ def fixed_reciprocal_grid(of: ModesOf, only_inside: bool, like: tuple) -> Recipr
     with torch.inference_mode(False), torch.no_grad():
         lattices = torch.frombuffer(bytearray(of.cells), dtype=torch.float64).reshape(-1, 3, 3)
         modes, multiplicity = half_space_modes(of.bounds, lattices.device, lattices.dtype)
-        grid = reciprocal_grid(lattices, modes, multiplicity, of.axes)
+        grid = grid_of(lattices, modes, multiplicity, of.axes)
         multiplicity = multiplicity * (grid.k_squared <= of.k_cut**2)
         for d in of.axes:
             largest = torch.from_numpy(open_bound(lattices[:, d].norm(dim=1).numpy(), of.k_cut, of.n_window))
@@ -95,7 +95,7 @@ def fixed_reciprocal_grid(of: ModesOf, only_inside: bool, like: tuple) -> Recipr
         return ReciprocalGrid(*(x.to(device, dtype) for x in vars(found).values()))
 
 
-def reciprocal_grid(cells: Tensor, modes: Tensor, multiplicity: Tensor, axes: Axes = ()) -> ReciprocalGrid:
+def grid_of(cells: Tensor, modes: Tensor, multiplicity: Tensor, axes: Axes = ()) -> ReciprocalGrid:
     """Grid of cells (G,3,3) for given modes, differentiable in them: k = 2π m·(A⁻¹)ᵀ. Lattice vectors in rows; those
     along the open axes stand on the others.
     """

@@ -36,7 +36,7 @@ from sognet.training.checkpoint_io import BEST, LAST
 from sognet.training.distributed.processes import global_rank
 from sognet.training.own_modules import check_saved_targets, with_own_targets
 from sognet.training.resume import overridden, resumed_configuration, save_configuration
-from sognet.training.run import run, train
+from sognet.training.run import start, train
 from sognet.trust import resolve, trusted_names
 
 logger = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ def train_member(config: DictConfig, overrides: Sequence[str]) -> None:
     else:
         if global_rank() == 0 and folder.is_dir():
             shutil.rmtree(folder)  # of a member that was interrupted before its first checkpoint
-        run(config)
+        start(config)
 
 
 def report_members(config: DictConfig) -> float:

@@ -17,7 +17,7 @@ from sognet.analysis.findings import print_findings
 from sognet.analysis.learning_curve import outlook
 from sognet.analysis.model_report import print_summary, report, typical_boxes, write_summary
 from sognet.data.datasets.named import read_splits
-from sognet.data.inspection.first_look import first_look
+from sognet.data.inspection.first_look import what_stands_out
 from sognet.data.split_identity import identities
 from sognet.data.splits import fill_defaults
 from sognet.errors import InputError
@@ -61,7 +61,7 @@ LONGEST_NAME = 128
 """Characters that wandb allows for the name of a run."""
 
 
-def run(config: DictConfig) -> float | None:
+def start(config: DictConfig) -> float | None:
     """`sognet train`: save the configuration in the run folder and train; returns what sweeps minimise.
 
     Raises
@@ -131,7 +131,7 @@ def train(config: DictConfig) -> float | None:
     if last:
         splits = same_data(config, splits, read_checkpoint(last).get("split_identities", {}))
     if config.train and not last and splits.statistics is None and global_rank() == 0:
-        for sentence in first_look(splits):
+        for sentence in what_stands_out(splits):
             logger.warning("%s", sentence)
     known = identities(splits, read)  # before structures that the model cannot take are left out
     loss: PotentialLoss = instantiate(config.loss)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from ase.data import chemical_symbols
 
-from sognet.data.inspection.outliers import outliers, sentences
+from sognet.data.inspection.outliers import find_outliers, sentences
 from sognet.data.inspection.repeated import Duplicate, duplicates
 from sognet.data.inspection.sanity_checks import sanity_warnings
 from sognet.data.inspection.unread_charges import of_unread_charges
@@ -20,13 +20,13 @@ RARE = 10  # structures with an element in a training split below which it is ra
 FEW = 10  # structures in a training split below which all of it is little
 
 
-def first_look(splits: Splits) -> list[str]:
+def what_stands_out(splits: Splits) -> list[str]:
     """Sentences on splits that are held in memory, without what needs distances between atoms; see overview.inspect."""
     in_order = in_order_of_files(splits)
     return [
         *sanity_warnings(in_order, []),
         *of_unread_charges(in_order),
-        *sentences(outliers(in_order)),
+        *sentences(find_outliers(in_order)),
         *of_repeated(list(duplicates(splits))),
         *of_training_split(splits.train),
     ]

@@ -34,7 +34,7 @@ class Outlier:
     times: float | None = None
 
 
-def outliers(structures: Sequence[Structure]) -> list[Outlier]:
+def find_outliers(structures: Sequence[Structure]) -> list[Outlier]:
     """Outlying energies, then outlying forces, the furthest first."""
     return sorted(_energies(structures), key=lambda o: -abs(o.value)) + sorted(
         _forces(structures), key=lambda o: -o.value

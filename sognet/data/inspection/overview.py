@@ -17,7 +17,7 @@ from vesin import NeighborList
 
 from sognet.data.datasets.named import read_splits
 from sognet.data.inspection.first_look import in_order_of_files, of_repeated, of_training_split
-from sognet.data.inspection.outliers import outliers, sentences
+from sognet.data.inspection.outliers import find_outliers, sentences
 from sognet.data.inspection.repeated import duplicates
 from sognet.data.inspection.sanity_checks import sanity_warnings
 from sognet.data.inspection.stress_checks import stress_notes
@@ -64,7 +64,7 @@ def inspect(splits: Splits) -> dict[str, Any]:
     repeated = list(duplicates(splits))
     ratios = [d / _covalent(p) for found in distances.values() for one in found if one for d, p in [_tightest(one)]]
     in_order = in_order_of_files(splits)
-    standing_out = outliers(in_order)
+    standing_out = find_outliers(in_order)
     said = [
         *sanity_warnings(in_order, ratios),
         *of_unread_charges(in_order),

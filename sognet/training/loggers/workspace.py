@@ -27,12 +27,12 @@ def create_dashboard(project: str) -> str:
     from requests import RequestException
 
     try:
-        return workspace(entity, name).save_as_new_view().url
+        return training_workspace(entity, name).save_as_new_view().url
     except (wandb.Error, RequestException, ValueError) as error:
         raise InputError(f"wandb did not take the dashboard of {project}: {error} (see wandb login)") from None
 
 
-def workspace(entity: str, project: str) -> "Workspace":
+def training_workspace(entity: str, project: str) -> "Workspace":
     """The workspace: errors, kernel, latents, optimizer and system, and below them whatever else the runs log.
 
     Elements, configuration types and channels differ from run to run; their curves are found by regular expressions.

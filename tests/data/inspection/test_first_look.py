@@ -7,7 +7,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from sognet.data import Keys, Splits, Structure
-from sognet.data.inspection.first_look import first_look
+from sognet.data.inspection.first_look import what_stands_out
 
 
 def frame(number, gold=1):
@@ -27,13 +27,13 @@ def splits():
 
 
 def test_nothing_is_said_of_good_data(splits):
-    assert first_look(splits) == []
+    assert what_stands_out(splits) == []
 
 
 def test_a_minority_in_another_unit_is_named(splits):
     for structure in splits.train[::20]:
         structure.forces = structure.forces * units.mol / units.kcal
-    (said,) = first_look(splits)
+    (said,) = what_stands_out(splits)
     assert "2 structures" in said
     assert "in kcal/mol/Å?" in said
     assert "a.xyz, frame 20" in said
@@ -41,13 +41,13 @@ def test_a_minority_in_another_unit_is_named(splits):
 
 def test_forces_that_are_zero_are_named(splits):
     splits.train[3].forces = np.zeros_like(splits.train[3].forces)
-    (said,) = first_look(splits)
+    (said,) = what_stands_out(splits)
     assert "1 structure are exactly zero (a.xyz, frame 3)" in said
 
 
 def test_equal_structures_of_two_splits_are_named(splits):
     splits.test[0] = frame(5)
-    (said,) = first_look(splits)
+    (said,) = what_stands_out(splits)
     assert "1 structure in two splits" in said
     assert "a.xyz, frame 5 (train) is a.xyz, frame 5 (test)" in said
 
@@ -56,10 +56,10 @@ def test_rare_elements_are_counted(splits):
     splits.train[1] = frame(1, gold=0)
     for number in range(2, 36):
         splits.train[number] = frame(number, gold=0)
-    (said,) = first_look(splits)
+    (said,) = what_stands_out(splits)
     assert "Au (5 atoms in 5 structures)" in said
 
 
 def test_a_handful_of_structures_is_said_to_be_one(splits):
-    (said,) = first_look(Splits("made", splits.train[:3]))
+    (said,) = what_stands_out(Splits("made", splits.train[:3]))
     assert said.startswith("3 structures to train on")

@@ -10,7 +10,7 @@ from ase.calculators.emt import EMT
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from sognet.data import Keys, Structure
-from sognet.data.inspection.outliers import outliers, sentences
+from sognet.data.inspection.outliers import find_outliers, sentences
 from sognet.data.inspection.stress_checks import stress_warnings
 
 
@@ -41,14 +41,14 @@ def changed(structures, factor=lambda s: 1.0):
 
 def test_frames_that_stand_out_are_named_by_composition(crystals):
     structures = changed(crystals)
-    assert outliers(structures) == []
+    assert find_outliers(structures) == []
     structures[3].energy += 4.0  # 1 eV/atom
     structures[7].forces[2] = [40.0, 0.0, 0.0]
     other = [  # another composition, whose forces are large throughout
         Structure(np.array([79] * 4), s.positions, s.cell, s.pbc, f"b.xyz, {s.source}", s.energy, 100.0 * s.forces)
         for s in crystals
     ]
-    energy, force = outliers(structures + other)
+    energy, force = find_outliers(structures + other)
     assert (energy.source, energy.quantity) == ("a.xyz, frame 3", "energy")
     assert energy.value == pytest.approx(1.0, abs=0.15)
     assert (force.source, force.quantity, force.value) == ("a.xyz, frame 7", "force", 40.0)

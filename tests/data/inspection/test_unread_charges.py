@@ -4,7 +4,7 @@ import pytest
 from structures import labelled_atoms
 
 from sognet.data import Keys, Splits, Structure
-from sognet.data.inspection.first_look import first_look
+from sognet.data.inspection.first_look import what_stands_out
 from sognet.data.inspection.unread_charges import of_unread_charges
 
 
@@ -20,7 +20,7 @@ def test_the_name_and_the_setting_that_reads_it_are_told(name):
     (said,) = of_unread_charges(structures(name, [0, -2.0, 1]))
     assert f"2 have a `{name}` that is not zero (a.xyz, frame 1)" in said
     assert f"dataset.charge_key={name}" in said
-    assert said in first_look(Splits("made", structures(name, [0, -2.0, 1])))
+    assert said in what_stands_out(Splits("made", structures(name, [0, -2.0, 1])))
 
 
 @pytest.mark.parametrize(("name", "values"), [("charge", [0, 1]), ("total_charge", [0, 0.0]), ("spin", [1, 2])])

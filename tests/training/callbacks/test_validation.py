@@ -24,7 +24,7 @@ from sognet.data import Keys, Splits, Structure, StructureDataModule
 from sognet.training.callbacks.long_range_diagnostics import LongRangeDiagnostics
 from sognet.training.callbacks.non_finite import TerminateOnNonFiniteGradient
 from sognet.training.callbacks.validation import ErrorsByGroup, Figures, TrainingErrors, long_range_forces
-from sognet.training.loggers.workspace import workspace
+from sognet.training.loggers.workspace import training_workspace
 from sognet.training.loss import PotentialLoss
 from sognet.training.module import PotentialModule
 from sognet.training.optimizers import LBFGS
@@ -68,7 +68,7 @@ def run_folder(tmp_path_factory) -> Path:
 )  # of wandb-workspaces
 def test_every_panel_shows_what_a_run_logs(run_folder):
     pytest.importorskip("wandb_workspaces")
-    shown = workspace("entity", "project")
+    shown = training_workspace("entity", "project")
     assert [s.name for s in shown.sections] == ["errors", "kernel", "latents", "optimizer", "system"]
     logged = logged_keys(run_folder) | {"system/gpu.0.gpu", "system/gpu.0.memoryAllocated"}  # of a machine with a GPU
     for section in shown._to_model().spec.section.panel_bank_config.sections:

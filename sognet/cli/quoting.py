@@ -15,6 +15,9 @@ PATHS = {
 }
 """Last parts of the names of settings that hold a path or a name: whatever is given is text."""
 
+PATTERNS = {"filename"}
+"""Last parts of the names of settings whose braces are no mapping: `{epoch}`, which a shell takes the quotes from."""
+
 FLAGS_WITH_VALUE = {
     *("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--package", "-p", "--info", "-i"),
     *("--cfg", "-c"),
@@ -61,12 +64,13 @@ def _quoted_argument(argument: str, sweeps: bool) -> str:
             f"{argument}: not a setting, name=value; a value with spaces needs quotes in the shell, "
             "'dataset.path=my file.xyz'"
         )
-    is_path = name.lstrip("+").rpartition(".")[2] in PATHS and "/" not in name
+    last_part = name.lstrip("+").rpartition(".")[2]
+    is_path = last_part in PATHS and "/" not in name
     if is_path and value.startswith("~"):
         value = os.path.expanduser(value)
     if value[:1] in ("'", '"') or not value:
         return f"{name}={value}"
-    if is_path and os.path.lexists(value):
+    if (is_path and os.path.lexists(value)) or (last_part in PATTERNS and value[0] == "{"):
         return f"{name}={quoted(value)}"
     override = _parsed(f"{name}={value}")
     if override is not None:

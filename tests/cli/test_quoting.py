@@ -34,6 +34,12 @@ def test_paths_are_taken_as_they_are(tmp_path, monkeypatch, path, there):
     assert value_of(f"hydra.run.dir={path}") == path
 
 
+@pytest.mark.parametrize("pattern", ["{epoch}", "{epoch:02d}-{step}", "{val/loss:.3f}", "'{epoch}'"])
+def test_names_of_checkpoints_are_no_mappings(pattern):
+    """Also where the shell has taken the quotes."""
+    assert value_of(f"callbacks.checkpoint.filename={pattern}") == pattern.strip("'")
+
+
 @pytest.mark.parametrize("name", ["true", "null", "[x].xyz"])
 def test_names_of_files_that_mean_something_else(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)

@@ -60,3 +60,11 @@ def forces_uncertainty(forces: np.ndarray) -> np.ndarray:
     √(3(M − 1)/M) times as large.
     """
     return np.sqrt(np.var(forces, axis=0, ddof=1).mean(-1))
+
+
+def charge_signs(latents: Sequence[np.ndarray]) -> list[int]:
+    """Signs with which the charges of members, their first latents (N,P) of one structure, are most like those of the
+    first member. Energies and forces do not tell the sign.
+    """
+    charges = [latent[:, :1] for latent in latents]
+    return [-1 if q.size == charges[0].size and (q * charges[0]).sum() < 0 else 1 for q in charges]

@@ -19,7 +19,8 @@ from sognet.data.slabs import check_slabs
 from sognet.errors import InputError
 from sognet.model import SOGNet, load_model
 from sognet.model.checkpoint import as_device, as_dtype
-from sognet.model.committee import check_members, energy_uncertainty, forces_uncertainty
+from sognet.model.committee import charge_signs, check_members, energy_uncertainty, forces_uncertainty
+from sognet.model.response import RESPONSES
 
 Models = str | Path | SOGNet | Sequence[str | Path | SOGNet]
 """A checkpoint, the folder of a run or a model; several of these are a committee."""
@@ -191,10 +192,10 @@ class Evaluator:
     def ase_results(self, found: Mapping[str, np.ndarray], structure: Structure) -> dict[str, Any]:
         """What ASE has a name for among what a call gives for one structure.
 
-        `energy`, `free_energy`, `forces`, `stress` in Voigt's order, `energies`; where a model has one latent variable
-        per atom, its charge (e), `charges` (N,), where asked for `born_effective_charges` (N,3,3) in e, and without
-        periodicity `dipole` (3,) in e·Å about the origin of the positions. The energy is even in the charges: their
-        sign is the model's.
+        `energy`, `free_energy`, `forces`, `stress` in Voigt's order, `energies`; where asked for
+        `born_effective_charges` (N,3,3) in e; where asked for, or where a model has one latent variable per atom, its
+        charge (e), `charges` (N,), and without periodicity `dipole` (3,) in e·Å about the origin of the positions. The
+        energy is even in the charges: their sign is the model's, of a committee that of its first member.
         """
         energy = float(found["energy"])
         results = {"energy": energy, "free_energy": energy, "forces": found["forces"]}
@@ -204,10 +205,10 @@ class Evaluator:
             results["energies"] = found["energies"]
         if "born_effective_charges" in found:
             results["born_effective_charges"] = found["born_effective_charges"]
-        if self.has_charges:
-            results["charges"] = found["latent"][:, 0]
-            if not structure.pbc.any():
-                results["dipole"] = results["charges"] @ structure.positions
+        if self.has_charges or "charges" in found:
+            results["charges"] = found["charges"] if "charges" in found else found["latent"][:, 0]
+        if not structure.pbc.any() and (self.has_charges or "dipole" in found):
+            results["dipole"] = found["dipole"] if "dipole" in found else results["charges"] @ structure.positions
         return results
 
     @staticmethod
@@ -229,7 +230,17 @@ class Evaluator:
 
     @staticmethod
     def _combined(members: list[dict[str, np.ndarray]], structure: Structure) -> dict[str, np.ndarray]:
-        every = {name: np.stack([m[name] for m in members]) for name in members[0] if name != "latent"}
+        signs = charge_signs([m["latent"] for m in members])
+        if "energy_field" in members[0] and min(signs) < 0:
+            raise InputError(
+                f"{structure.source}: the charges of the members of the committee have opposite signs, which their "
+                "energies do not tell, and a field moves them in opposite directions; name one checkpoint"
+            )
+        every = {
+            name: np.stack([m[name] * (s if name in RESPONSES else 1) for m, s in zip(members, signs, strict=True)])
+            for name in members[0]
+            if name != "latent"
+        }
         result = {name: values.mean(0) for name, values in every.items()}
         result["latent"] = np.hstack([m["latent"] for m in members])
         if not structure.has_stress:

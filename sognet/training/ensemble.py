@@ -37,6 +37,7 @@ from sognet.training.distributed.processes import global_rank
 from sognet.training.own_modules import check_saved_targets, with_own_targets
 from sognet.training.resume import overridden, resumed_configuration, save_configuration
 from sognet.training.run import start, train
+from sognet.training.run_folder import command_line
 from sognet.trust import resolve, trusted_names
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,8 @@ def new_ensemble(config: DictConfig) -> DictConfig:
     """
     config = copy.deepcopy(config)
     config.folder = str(Path(config.folder).absolute())
+    with open_dict(config):
+        config.command = command_line()  # for tables of runs
     if global_rank() == 0 and (Path(config.folder) / "config.yaml").is_file():
         raise InputError(f"{config.folder} already holds a run; choose another hydra.run.dir")
     target = resolve(config.model.short_range._target_, trusted_names(config.trust))

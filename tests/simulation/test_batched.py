@@ -1,5 +1,7 @@
 """Lists of structures in one call."""
 
+import copy
+
 import numpy as np
 import pytest
 from ase.build import bulk
@@ -48,3 +50,29 @@ def test_errors_name_the_structure():
     empty = sognet.predict([], small_model())
     assert len(empty) == 0
     assert empty.stress.shape == (0, 3, 3)
+
+
+@pytest.mark.usefixtures("double")
+def test_properties_that_are_asked_for_are_there_whatever_the_number_of_latents():
+    asked = ["charges", "dipole", "quadrupole", "born_effective_charges"]
+    cluster, model = random_atoms(5, pbc=False), small_model(n_latent=3)
+    found = sognet.predict(cluster, model, properties=asked)
+    charges = found.other_results[0]["latent"][:, 0]
+    np.testing.assert_allclose(found.results[0]["charges"], charges, atol=1e-12)
+    np.testing.assert_allclose(found.results[0]["dipole"], charges @ cluster.positions, atol=1e-10)
+    assert set(asked) <= {*found.results[0], *found.other_results[0]}
+    assert "charges" not in sognet.predict(cluster, model).results[0]
+
+
+@pytest.mark.usefixtures("double")
+def test_a_committee_of_opposite_charges_agrees_on_what_is_odd_in_them():
+    """The energy does not tell their sign, so a plain mean would be zero."""
+    cluster, model = random_atoms(5, pbc=False), small_model(n_latent=1, neutral=False)
+    opposite = copy.deepcopy(model)
+    opposite.latent_scale *= -1
+    asked = {"properties": ["charges", "dipole", "born_effective_charges"]}
+    (alone,), (both,) = (sognet.predict(cluster, m, **asked).results for m in (model, [model, opposite]))
+    for name in asked["properties"]:
+        np.testing.assert_allclose(both[name], alone[name], atol=1e-12)
+    with pytest.raises(InputError, match="opposite signs"):
+        sognet.predict(cluster, [model, opposite], field=[0.0, 0.0, 0.1])

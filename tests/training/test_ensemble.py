@@ -1,10 +1,12 @@
 """The runs of which an ensemble consists."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ase.io import write
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from structures import labelled_atoms
@@ -78,3 +80,16 @@ def test_only_ensembles_are_resumed_as_such(config, tmp_path):
         resumed_ensemble(composed(tmp_path, f"resume={tmp_path}"), [])
     with pytest.raises(InputError, match="already holds a run"):
         new_ensemble(composed(tmp_path))
+
+
+def test_the_command_is_kept_for_tables_of_runs(config, monkeypatch):
+    """Without it they list all that any group sets."""
+    hydra = SimpleNamespace(
+        runtime=SimpleNamespace(choices={"optimizer": "adam", "hydra/launcher": "basic"}),
+        overrides=SimpleNamespace(task=["optimizer=adam", "seed=5"]),
+    )
+    monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(HydraConfig, "get", lambda: hydra)
+    command = new_ensemble(config).command
+    assert command.groups == {"optimizer": "adam"}
+    assert command.given == ["optimizer", "seed"]

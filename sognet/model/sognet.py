@@ -9,6 +9,7 @@ from torch_geometric.data import Data
 from sognet.long_range.decay import kernel_of
 from sognet.model.heads import ElementLatents, FixedCharges, Readout
 from sognet.model.neutrality import Neutralization
+from sognet.model.origins import near_first_atom
 from sognet.model.plan import OTHER_EDGES, ModelPlan, make_plan
 from sognet.model.reference_energies import ReferenceEnergies
 from sognet.model.response import add_responses, check_responses, field_energy
@@ -278,7 +279,7 @@ class SOGNet(nn.Module):
             check_responses(properties, self.latent_head is not None)
         if plan is None and "plan" in graph:
             plan = graph.plan
-        graph = self._in_own_precision(graph)
+        graph = self._in_own_precision(graph, absolute=responds)
 
         def interaction(*moved: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
             """Sum of the energies, which positions and strain (where wanted) move, and what else is found."""
@@ -325,14 +326,16 @@ class SOGNet(nn.Module):
         """Short-range features of the atoms of a graph (N, n_features), as the short-range model gives them."""
         return as_output(self.short_range(self._in_own_precision(graph))).features
 
-    def _in_own_precision(self, graph: Data) -> Data:
+    def _in_own_precision(self, graph: Data, absolute: bool = False) -> Data:
         """The graph with positions and cell in the precision of the parameters, and with the structure of each atom,
-        `batch`; the one passed in stays as it is.
+        `batch`; the one passed in stays as it is. What is far from the origin is moved there, unless `absolute`.
         """
         graph = copied(graph)
-        graph.pos, graph.cell = graph.pos.to(self.dtype), graph.cell.to(self.dtype)
         if "batch" not in graph:
             graph.batch = torch.zeros_like(graph.z)
+        if graph.pos.dtype != self.dtype and not absolute:
+            graph.pos = near_first_atom(graph.pos, graph.batch, len(graph.cell))
+        graph.pos, graph.cell = graph.pos.to(self.dtype), graph.cell.to(self.dtype)
         return graph
 
     def _inputs_of_heads(self, features: Tensor, graph: Data) -> Tensor:

@@ -328,6 +328,22 @@ def test_single_precision_far_from_the_origin(pbc, device):
     np.testing.assert_allclose(moved.get_forces(), forces, atol=1e-5 * np.abs(forces).max())
 
 
+@pytest.mark.parametrize("pbc", [False, [True, True, False]])
+def test_single_precision_of_a_structure_far_away_in_open_directions(pbc, device):
+    """Ions that drift through vacuum have no images near the origin."""
+    atoms = random_atoms(pbc=pbc)
+    moved = atoms.copy()
+    moved.positions += np.array([700.0, -900.0, 800.0]) * ~atoms.pbc
+    atoms.calc = moved.calc = SOGNetCalculator(small_model(), device, dtype="float32")
+    forces = atoms.get_forces()
+    stress = atoms.get_stress() if atoms.pbc.any() else 0.0
+    energy = atoms.calc.other_results["energy_long_range"]
+    np.testing.assert_allclose(moved.get_forces(), forces, atol=1e-5 * np.abs(forces).max())
+    assert moved.calc.other_results["energy_long_range"] == pytest.approx(energy, rel=1e-5)
+    if atoms.pbc.any():
+        np.testing.assert_allclose(moved.get_stress(), stress, atol=1e-5 * np.abs(stress).max())
+
+
 def test_copies_and_pickles():
     atoms = random_atoms()
     calculator = SOGNetCalculator(small_model())

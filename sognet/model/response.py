@@ -57,10 +57,12 @@ def quadrupole(charges: Tensor, positions: Tensor, graph: Data) -> Tensor:
     return torch.where(graph.pbc.any(1)[:, None, None], 0.0, total)
 
 
-def field_energy(charges: Tensor, graph: Data) -> Tensor:
-    """−Σ q r·E along open directions, with the field E of each structure, `graph.field` (B,3) in V/Å: (B,), eV."""
-    field = graph.field.to(charges.dtype)
-    return -(dipole(charges, graph.pos, graph) * field).sum(1)
+def field_energies(charges: Tensor, graph: Data) -> Tensor:
+    """−q r·E of each atom along open directions, with the field E of its structure, `graph.field` (B,3) in V/Å: (N,),
+    eV.
+    """
+    field = graph.field.to(charges.dtype).index_select(0, graph.batch)
+    return -charges * (along_open_directions(graph.pos, graph) * field).sum(1)
 
 
 def born_effective_charges(

@@ -12,7 +12,7 @@ from sognet.model.neutrality import Neutralization
 from sognet.model.origins import near_first_atom
 from sognet.model.plan import OTHER_EDGES, ModelPlan, make_plan
 from sognet.model.reference_energies import ReferenceEnergies
-from sognet.model.response import add_responses, check_responses, field_energy
+from sognet.model.response import add_responses, check_responses, field_energies
 from sognet.model.short_range_output import as_output, brings_energies
 from sognet.model.strained_graph import copied, deform, stress_of
 from sognet.nn.validity import nan_unless
@@ -291,8 +291,11 @@ class SOGNet(nn.Module):
             out = self._energies(here, energies, plan)
             total = out["energy_short_range"] + out["energy_long_range"]
             if "field" in here:
-                out["energy_field"] = field_energy(out["latent"][:, 0], here)
+                of_atoms = field_energies(out["latent"][:, 0], here)
+                out["energy_field"] = of_atoms.new_zeros(len(here.cell)).index_add(0, here.batch, of_atoms)
                 out["energy"] = out["energy"] + out["energy_field"].double()
+                if energies:
+                    out["energies"] = out["energies"] + of_atoms.detach().double()
                 total = total + out["energy_field"]
             return total.sum(), out
 

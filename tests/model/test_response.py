@@ -23,7 +23,7 @@ def model(device):
 def evaluate(model, atoms, *properties, field=None, **wanted):
     graph = graph_of(atoms).to(model.device)
     if field is not None:
-        graph.field = torch.tensor([field], device=model.device)
+        graph.field = torch.tensor(np.array([field]), device=model.device)
     out = model(graph, properties=properties, **wanted)
     return {name: value.detach().cpu().numpy() for name, value in out.items()}
 

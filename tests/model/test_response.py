@@ -56,7 +56,7 @@ def test_born_effective_charges_of_a_cluster_are_derivatives_of_its_dipole(model
 @pytest.mark.parametrize("pbc", EVERY)
 def test_born_effective_charges_are_currents_of_the_charges(model, pbc):
     """Of a cell that is large beside the reach of the charges: Σ_j ∂q_j/∂r_i (r_j − r_i), by the nearest image."""
-    cell = 6 * np.eye(3) + 594 * np.diag(pbc) + TRICLINIC / 10
+    cell = 6 * np.eye(3) + 194 * np.diag(pbc) + TRICLINIC / 10
     atoms = random_atoms(8)
     atoms.pbc = False
     atoms.center()
@@ -67,7 +67,7 @@ def test_born_effective_charges_are_currents_of_the_charges(model, pbc):
     cluster.pbc = False
     found = evaluate(model, atoms, "born_effective_charges")["born_effective_charges"]
     expected = evaluate(model, cluster, "born_effective_charges")["born_effective_charges"]
-    assert np.abs(found - expected).max() < 5e-4 * np.abs(expected).max()
+    assert np.abs(found - expected).max() < 5e-3 * np.abs(expected).max()
     if not any(pbc):
         np.testing.assert_allclose(found, expected, atol=1e-10)
 

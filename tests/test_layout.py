@@ -12,6 +12,7 @@ from sognet.cli.configuration import CONFIGURATION, nearest, page
 from sognet.data import Statistics
 from sognet.errors import InputError
 from sognet.model.build import build_model
+from sognet.simulation.settings import SimulationSettings
 from sognet.training.configuration_checks import check
 
 GROUPS = sorted(
@@ -39,6 +40,11 @@ OWN = {
 def test_every_option_of_every_group_composes(group, option):
     own = [*OWN[group], "trust=[own_models]"] if option == "custom" else []
     added = group == "callbacks" and option != "default"  # to the default ones, which save checkpoints
+    if group == "simulation":
+        with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+            simulation = compose("simulate", [f"simulation={option}", "folder=somewhere"]).simulation
+        assert SimulationSettings(**simulation).ensemble == option
+        return
     config = composed(f"{group}=[default,{option}]" if added else f"{group}={option}", *own)
     check(config)
     OmegaConf.to_container(config, resolve=True)

@@ -84,7 +84,14 @@ def say_how_to_continue(config: DictConfig, code: int) -> None:
         return
     run = config.get("resume") or config.get("folder")
     folder = Path(str(run)).absolute() if run else None
-    if folder is not None and any(folder.rglob("checkpoints/last.ckpt")):
-        print(f"{STOPPED[code]}; continue with sognet train {shlex.quote(f'resume={folder}')}", file=sys.stderr)
+    if folder is not None and (command := _continuing(folder)) is not None:
+        print(f"{STOPPED[code]}; continue with sognet {command} {shlex.quote(f'resume={folder}')}", file=sys.stderr)
     else:
         print(f"{STOPPED[code]}", file=sys.stderr)
+
+
+def _continuing(folder: Path) -> str | None:
+    """Command that continues what is in a folder; None where nothing can be continued."""
+    if any(folder.rglob("checkpoints/last.ckpt")):
+        return "train"
+    return "simulate" if (folder / "restart.npz").is_file() else None

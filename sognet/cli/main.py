@@ -1,4 +1,4 @@
-"""The command `sognet`: train, evaluate, predict and prepare data, configured by Hydra."""
+"""The command `sognet`: train, evaluate, predict, simulate and prepare data, configured by Hydra."""
 
 import sys
 from collections.abc import Callable
@@ -32,6 +32,7 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
   sognet evaluate checkpoint=outputs/.../best.ckpt     errors, predictions and figures of a trained model
   sognet evaluate checkpoint=[a.ckpt,b.ckpt]           a table that compares models; with committee=true, their mean
   sognet predict checkpoint=a.ckpt path=new.xyz        energies and forces of structures without reference values
+  sognet simulate checkpoint=a.ckpt structure=a.xyz    molecular dynamics; simulation=nve|nvt|npt|relax
   sognet reduce checkpoint=a.ckpt path=cells.xyz       the same model with fewer Gaussians in its kernel
   sognet data inspect dataset=files dataset.path=...   what is in a data set, and what looks like a mistake
   sognet data prepare dataset.path=... folder=shards   for data larger than memory; train with dataset=stream
@@ -63,6 +64,14 @@ def run_predict(config: DictConfig) -> None:
     from sognet.evaluation.predict import predict_file
 
     predict_file(config)
+
+
+def run_simulate(config: DictConfig) -> None:
+    """`sognet simulate`."""
+    from sognet.evaluation.checkpoints import find_checkpoints
+    from sognet.simulation.command import run_simulation
+
+    run_simulation(config, find_checkpoints)
 
 
 def run_reduce(config: DictConfig) -> None:
@@ -118,6 +127,7 @@ COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {
     "train": run_train,
     "evaluate": run_evaluate,
     "predict": run_predict,
+    "simulate": run_simulate,
     "reduce": run_reduce,
     "data inspect": run_inspect,
     "data prepare": run_prepare,

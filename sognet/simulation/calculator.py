@@ -32,6 +32,7 @@ class SOGNetCalculator(Calculator):
 
     Attributes
     ----------
+    with_stress : whether every evaluation gives the stress; set by the first time that it is asked for, and by engines.
     other_results : what ASE has no name for: `energy_short_range`, `energy_long_range` (eV), `latent` (N, P), of a
         committee the members' latents side by side, `energy_uncertainty` (eV) and `forces_uncertainty` (N,) in eV/Å
         (see sognet.model.committee).
@@ -54,6 +55,7 @@ class SOGNetCalculator(Calculator):
         super().__init__()
         self.evaluator = Evaluator(model, device, dtype, charge_key, trust, field)
         self.other_results: dict[str, Any] = {}
+        self.with_stress = False
         charges = ["charges", "dipole", "born_effective_charges"] if self.evaluator.has_charges else []
         self.implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", *charges]
 
@@ -76,10 +78,12 @@ class SOGNetCalculator(Calculator):
     def calculate(
         self, atoms: Atoms | None = None, properties: Sequence[str] = ("energy",), system_changes: Any = all_changes
     ) -> None:
-        """Compute everything at once; the energies of atoms only where they are asked for."""
+        """Compute energy and forces at once; stress and energies of atoms only where they are asked for."""
         super().calculate(atoms, properties, system_changes)
         structure = self.evaluator.structure(self.atoms, "atoms")
         further = [name for name in ("born_effective_charges",) if name in properties]
-        (found,) = self.evaluator([structure], energies="energies" in properties, properties=further)
+        self.with_stress |= "stress" in properties
+        wanted = {"stress": self.with_stress, "energies": "energies" in properties, "properties": further}
+        (found,) = self.evaluator([structure], **wanted)
         self.results = self.evaluator.ase_results(found, structure)
         self.other_results = self.evaluator.other_results(found)

@@ -162,6 +162,16 @@ def iter_structures(
             yield structure
 
 
+def iter_frames(path: Paths, file_format: str | None = None) -> Iterator[tuple[str, Atoms]]:
+    """Frames as ASE structures, unchecked and with everything that the file has, each with where it came from.
+
+    Parameters and errors are those of iter_structures.
+    """
+    for file, selection in files_of(path):
+        for number, atoms in _checked_frames(file, selection, file_format, Units()):
+            yield f"{file}, frame {number}", atoms
+
+
 def _structure(atoms: Atoms, keys: Keys, units: Units, source: str, pbc: Sequence[bool] | None) -> Structure:
     units.scale_geometry(atoms)
     if pbc is not None:

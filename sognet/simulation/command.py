@@ -1,0 +1,137 @@
+"""`sognet simulate`: reads the configuration, and starts or continues a simulation."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from sognet.errors import InputError
+from sognet.simulation.calculator import SOGNetCalculator
+from sognet.simulation.initial_structure import first_atoms
+from sognet.simulation.restart import RestartState
+from sognet.simulation.run import Simulation
+from sognet.simulation.settings import SimulationSettings
+from sognet.trust import trusted_names
+
+ENGINES = ("ase",)
+
+MAY_CHANGE = ("resume", "device", "trust", "simulation.steps", "simulation.restart_every")
+MAY_CHANGE_LIMITS = "simulation.max_"
+"""Settings that may be given with resume=, since the trajectory does not depend on them."""
+
+
+def run_simulation(config: DictConfig, find_checkpoints: Callable[[DictConfig], Sequence[Path]]) -> None:
+    """Start the simulation of a configuration, or continue that of the folder `resume`.
+
+    Parameters
+    ----------
+    config : conf/simulate.yaml.
+    find_checkpoints : gives the checkpoints that a configuration names.
+
+    Raises
+    ------
+    InputError : a setting, checkpoint or structure cannot be used, or the simulation stopped by itself.
+    """
+    state = None
+    if config.resume:
+        folder = Path(str(config.resume)).absolute()
+        state = RestartState.read(folder)
+        config = _resumed(folder, _given())
+        _check_same_checkpoints(config, folder)
+    else:
+        folder = Path(str(config.folder)).absolute()
+    settings = _settings(config)
+    if state is None:
+        config = _with_files(config, find_checkpoints(config))
+    simulation = _prepared(config, settings, folder)
+    if state is None:
+        simulation.begin()
+        OmegaConf.save(config, folder / "config.yaml")
+    else:
+        simulation.continue_from(state)
+    print(_introduction(simulation, settings, config), flush=True)
+    print(simulation.run(), flush=True)
+
+
+def _prepared(config: DictConfig, settings: SimulationSettings, folder: Path) -> Simulation:
+    field = list(settings.field) if settings.field is not None else None
+    checkpoints = list(config.checkpoint)
+    models = checkpoints[0] if len(checkpoints) == 1 else checkpoints
+    calculator = SOGNetCalculator(
+        models, config.device, config.dtype, config.charge_key, trusted_names(config.trust), field
+    )
+    charge_key = calculator.evaluator.charge_key
+    atoms = first_atoms(config.structure, settings.frame, config.format, charge_key)
+    return Simulation(atoms, calculator, settings, folder)
+
+
+def _settings(config: DictConfig) -> SimulationSettings:
+    if config.engine not in ENGINES:
+        raise InputError(f"engine={config.engine}: there is {', '.join(ENGINES)}")
+    values = OmegaConf.to_container(config.simulation, resolve=True)
+    try:
+        return SimulationSettings(**values, seed=config.seed)
+    except TypeError as error:
+        raise InputError(f"simulation: {error}") from error
+
+
+def _with_files(config: DictConfig, checkpoints: Sequence[Path]) -> DictConfig:
+    """The configuration with absolute paths, and hashes that tell whether the checkpoints are the same later."""
+    if not config.structure:
+        raise InputError("sognet simulate needs structure=<file> to start from")
+    files = [str(path.absolute()) for path in checkpoints]
+    config = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=False))
+    config.checkpoint, config.structure = files, str(Path(config.structure).absolute())
+    config.hashes = [_hash(path) for path in files]
+    return config
+
+
+def _resumed(folder: Path, given: Sequence[str]) -> DictConfig:
+    """Configuration of a simulation to be continued, with what may be changed."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise InputError(f"{folder}: no config.yaml; resume=<folder> needs the folder of a simulation")
+    for name in (override.lstrip("+").partition("=")[0] for override in given):
+        if name not in MAY_CHANGE and not name.startswith((MAY_CHANGE_LIMITS, "paths.", "hydra.")):
+            raise InputError(
+                f"{name} cannot be changed when a simulation is continued; resume=... goes with "
+                f"{', '.join(MAY_CHANGE[1:])} and {MAY_CHANGE_LIMITS}... only"
+            )
+    saved = OmegaConf.load(path)
+    changes = [o for o in given if o.lstrip("+").partition("=")[0] != "resume"]
+    return OmegaConf.merge(saved, OmegaConf.from_dotlist([c.lstrip("+") for c in changes]))
+
+
+def _check_same_checkpoints(config: DictConfig, folder: Path) -> None:
+    for path, expected in zip(config.checkpoint, config.hashes, strict=True):
+        if not Path(path).is_file():
+            raise InputError(f"{path}: the checkpoint of {folder} is not there any more; put it back")
+        if _hash(path) != expected:
+            raise InputError(
+                f"{path}: another checkpoint than that of {folder}, so the trajectory would be another; start a new "
+                f"simulation with structure={folder}/trajectory.extxyz"
+            )
+
+
+def _hash(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _given() -> list[str]:
+    if not HydraConfig.initialized():
+        return []
+    overrides: ListConfig = HydraConfig.get().overrides.task
+    return list(overrides)
+
+
+def _introduction(simulation: Simulation, settings: SimulationSettings, config: DictConfig) -> str:
+    left = settings.steps - simulation.step
+    atoms = f"{len(simulation.atoms)} atoms, {settings.ensemble}"
+    if settings.relaxes:
+        return f"{atoms}: at most {left} steps; everything goes to {simulation.folder}"
+    bath = f" at {settings.temperature:g} K" if settings.ensemble != "nve" else ""
+    velocities = "velocities of the file" if simulation.has_own_velocities else f"velocities drawn, seed={config.seed}"
+    begun = f"continued from step {simulation.step}" if simulation.step else velocities
+    return f"{atoms}{bath}: {left} steps of {settings.timestep:g} fs, {begun}; everything goes to {simulation.folder}"

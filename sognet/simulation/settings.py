@@ -1,0 +1,82 @@
+"""What a simulation is asked to do: the values of the configuration group `simulation`, checked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sognet.errors import InputError
+
+ENSEMBLES = ("nve", "nvt", "npt", "relax")
+THERMOSTATS = ("langevin", "nose_hoover", "bussi")
+
+
+@dataclass(frozen=True)
+class SimulationSettings:
+    """Length, ensemble and limits of a simulation.
+
+    Parameters
+    ----------
+    ensemble : nve, nvt, npt, or relax for the nearest minimum of the energy.
+    steps : in all; of a relaxation at most.
+    timestep : fs.
+    every : steps between two frames of the trajectory and lines of thermo.csv.
+    restart_every : steps between two restart files.
+    frame : of the file, counted from 0; -1 for the last.
+    temperature : K, of the thermostat and of drawn velocities.
+    thermostat : langevin, nose_hoover or bussi.
+    thermostat_time, barostat_time : fs in which they act.
+    pressure : GPa.
+    fmax : eV/Å, below which a relaxation ends.
+    cell : whether a relaxation moves the periodic lattice vectors.
+    field : uniform electric field in V/Å.
+    max_temperature : K; above it a simulation stops.
+    max_extent : Å from the centre along open directions, beyond which an atom is lost.
+    max_uncertainty : eV/Å, of a committee's force on any atom; above it a simulation stops. None: not watched.
+    seed : of drawn velocities and of the thermostat.
+
+    Raises
+    ------
+    InputError : a name that there is not, or a number out of range.
+    """
+
+    ensemble: str = "nvt"
+    steps: int = 10000
+    timestep: float = 1.0
+    every: int = 100
+    restart_every: int = 1000
+    frame: int = -1
+    temperature: float = 300.0
+    thermostat: str = "langevin"
+    thermostat_time: float = 100.0
+    pressure: float = 0.0
+    barostat_time: float = 1000.0
+    fmax: float = 0.01
+    cell: bool = False
+    field: Sequence[float] | None = None
+    max_temperature: float = 10000.0
+    max_extent: float = 1000.0
+    max_uncertainty: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, known in (("ensemble", ENSEMBLES), ("thermostat", THERMOSTATS)):
+            if getattr(self, name) not in known:
+                raise InputError(f"simulation.{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        if self.ensemble == "npt" and self.thermostat != "nose_hoover":
+            raise InputError(f"simulation=npt has thermostat=nose_hoover only, got {self.thermostat!r}")
+        for name in ("steps", "every", "restart_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"simulation.{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("timestep", "thermostat_time", "barostat_time", "fmax", "max_temperature", "max_extent"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"simulation.{name} must be positive, got {getattr(self, name)}")
+        if not self.temperature >= 0 or (self.temperature == 0 and self.ensemble in ("nvt", "npt")):
+            raise InputError(f"simulation.temperature must be positive, got {self.temperature}")
+
+    @property
+    def relaxes(self) -> bool:
+        """Whether a minimum is looked for, without time."""
+        return self.ensemble == "relax"
+
+    def time(self, step: int) -> float:
+        """Time at a step, ps."""
+        return step * self.timestep / 1000

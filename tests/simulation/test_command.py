@@ -1,0 +1,82 @@
+"""`sognet simulate` as users type it."""
+
+import numpy as np
+import pytest
+from ase.io import read, write
+from command import sognet
+from structures import random_atoms, saved_model
+
+from sognet.simulation.files import columns_of
+
+SHORT = ["simulation.steps=20", "simulation.every=5", "simulation.restart_every=10", "dtype=float64", "device=cpu"]
+
+
+@pytest.fixture
+def files(tmp_path):
+    saved_model(tmp_path / "a.ckpt", n_latent=1)
+    write(tmp_path / "start.extxyz", random_atoms())
+    return tmp_path
+
+
+def test_a_simulation_is_begun_made_longer_and_says_where_everything_is(files):
+    given = ["checkpoint=a.ckpt", "structure=start.extxyz", "simulation=nvt", *SHORT]
+    output = sognet("simulate", *given, "hydra.run.dir=whole", cwd=files)
+    assert "12 atoms, nvt at 300 K: 20 steps of 1 fs, velocities drawn, seed=0" in output
+    assert "0.02 ps: mean temperature" in output
+    assert f"Everything is in {files / 'whole'}" in output
+    sognet("simulate", *given, "simulation.steps=10", "hydra.run.dir=parts", cwd=files)
+    output = sognet("simulate", "resume=parts", "simulation.steps=20", cwd=files)
+    assert "continued from step 10" in output
+    for name in ("trajectory.extxyz", "thermo.csv", "final.extxyz"):
+        assert (files / "parts" / name).read_text() == (files / "whole" / name).read_text()
+    assert sorted(p.name for p in (files / "whole").iterdir()) == [
+        *("config.yaml", "final.extxyz", "restart.npz", "simulate.log", "thermo.csv", "trajectory.extxyz")
+    ]
+    assert "seed cannot be changed" in sognet("simulate", "resume=parts", "seed=1", fails=True, cwd=files)
+    saved_model(files / "a.ckpt", n_latent=1, seed=5)
+    assert "another checkpoint" in sognet("simulate", "resume=parts", "simulation.steps=30", fails=True, cwd=files)
+
+
+def test_committees_in_a_field_relax(files):
+    saved_model(files / "b.ckpt", n_latent=1)
+    output = sognet(
+        "simulate", "checkpoint=[a.ckpt,b.ckpt]", "structure=start.extxyz", "simulation=relax", "simulation.steps=5",
+        "simulation.every=1", "simulation.field=[0,0,0.1]", "hydra.run.dir=relaxed", cwd=files,
+    )  # fmt: skip
+    assert "not relaxed (simulation.fmax=0.01) after 5 steps" in output
+    columns = columns_of(files / "relaxed" / "thermo.csv")
+    assert len(columns["largest force uncertainty (eV/Å)"]) == 6
+    assert len(read(files / "relaxed" / "trajectory.extxyz", ":")) == 6
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "sognet simulate needs structure=<file>"),
+        (["structure=none.extxyz"], "none.extxyz"),
+        (["structure=start.extxyz", "engine=gromacs"], "engine=gromacs: there is ase"),
+        (["structure=start.extxyz", "simulation.frame=4"], "has 1 frames"),
+        (["structure=cluster.extxyz", "simulation=npt"], "not periodic, so there is no cell"),
+        (["structure=copper.extxyz"], "the structure has Cu; the model knows Na, Cl"),
+        (["resume=nowhere"], "no restart.npz"),
+    ],
+)
+def test_what_cannot_be_simulated_ends_in_a_line(given, said, files):
+    write(files / "cluster.extxyz", random_atoms(pbc=False))
+    copper = random_atoms()
+    copper.numbers[:] = 29
+    write(files / "copper.extxyz", copper)
+    output = sognet("simulate", "checkpoint=a.ckpt", *given, fails=True, cwd=files)
+    assert said in output
+    assert "Traceback" not in output
+
+
+def test_velocities_of_the_file_go_on(files):
+    atoms = random_atoms()
+    atoms.set_velocities(np.full((12, 3), 0.01))
+    write(files / "start.extxyz", atoms)
+    given = ["checkpoint=a.ckpt", "structure=start.extxyz", "simulation=nve", *SHORT]
+    output = sognet("simulate", *given, "hydra.run.dir=a", cwd=files)
+    assert "velocities of the file" in output
+    momenta = read(files / "a" / "final.extxyz").get_momenta().sum(0)
+    np.testing.assert_allclose(momenta, atoms.get_momenta().sum(0), atol=1e-6)

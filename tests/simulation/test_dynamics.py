@@ -1,0 +1,147 @@
+"""Integrators sample what they say: energy, temperature and pressure, of a crystal of springs."""
+
+import numpy as np
+import pytest
+from ase import units
+from ase.constraints import FixAtoms
+from springs import spring_crystal
+
+from sognet.errors import InputError
+from sognet.simulation.dynamics import conserved_energy, make_dynamics
+from sognet.simulation.initial_structure import degrees_of_freedom, draw_velocities, temperature
+from sognet.simulation.settings import SimulationSettings
+from sognet.simulation.thermodynamics import pressure
+
+
+def started(kelvin: float = 300.0, **settings):
+    atoms, rng = spring_crystal(), np.random.default_rng(0)
+    draw_velocities(atoms, kelvin, rng)
+    return atoms, make_dynamics(atoms, SimulationSettings(temperature=kelvin, **settings), rng)
+
+
+def mean_and_error(values, n_blocks: int = 10) -> tuple[float, float]:
+    blocks = np.array_split(np.asarray(values), n_blocks)
+    means = [np.mean(block) for block in blocks]
+    return float(np.mean(means)), float(np.std(means, ddof=1) / n_blocks**0.5)
+
+
+def test_drawn_velocities_have_the_temperature_and_no_drift():
+    atoms = spring_crystal()
+    draw_velocities(atoms, 321.0, np.random.default_rng(3))
+    assert temperature(atoms) == pytest.approx(321.0)
+    np.testing.assert_allclose(atoms.get_momenta().sum(0), 0, atol=1e-12)
+    again = spring_crystal()
+    draw_velocities(again, 321.0, np.random.default_rng(3))
+    np.testing.assert_array_equal(again.get_momenta(), atoms.get_momenta())
+
+
+def test_fixed_atoms_have_no_temperature():
+    atoms = spring_crystal()
+    atoms.set_constraint(FixAtoms([0, 1, 2]))
+    draw_velocities(atoms, 100.0, np.random.default_rng(0))
+    assert degrees_of_freedom(atoms) == 3 * 24
+    assert not atoms.get_velocities()[:3].any()
+    assert temperature(atoms) == pytest.approx(100.0)
+
+
+def test_verlet_conserves_the_energy_to_second_order_and_the_momentum():
+    errors = []
+    for timestep in (2.0, 1.0):
+        atoms, dynamics = started(ensemble="nve", timestep=timestep)
+        energies = []
+        for _ in range(int(400 / timestep)):
+            dynamics.step()
+            energies.append(conserved_energy(dynamics))
+        errors.append(np.std(energies))
+        np.testing.assert_allclose(atoms.get_momenta().sum(0), 0, atol=1e-9)
+    assert errors[1] < 3e-4 * atoms.get_kinetic_energy()
+    assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.1)
+
+
+@pytest.mark.parametrize("thermostat", ["langevin", "nose_hoover", "bussi"])
+def test_thermostats_reach_their_temperature(thermostat):
+    """Of 3N − 3 degrees of freedom: counting 3N would be wrong by 14 % here."""
+    atoms, rng = spring_crystal(2), np.random.default_rng(0)
+    draw_velocities(atoms, 100.0, rng)
+    settings = SimulationSettings(ensemble="nvt", thermostat=thermostat, thermostat_time=50.0, timestep=5.0)
+    dynamics, found = make_dynamics(atoms, settings, rng), []
+    for step in range(3500):
+        dynamics.step()
+        if step >= 500:
+            found.append(temperature(atoms))
+    mean, error = mean_and_error(found)
+    assert error < 10.0
+    assert abs(mean - 300.0) < 3 * error
+    if thermostat != "nose_hoover":  # whose fluctuations in a crystal of 8 atoms take longer
+        assert np.std(found) == pytest.approx(300 * (2 / (3 * 7)) ** 0.5, rel=0.15)
+    np.testing.assert_allclose(atoms.get_momenta().sum(0), 0, atol=1e-8)
+
+
+@pytest.mark.parametrize("thermostat", ["nose_hoover", "bussi"])
+def test_thermostats_have_a_conserved_energy(thermostat):
+    atoms, dynamics = started(ensemble="nvt", thermostat=thermostat, thermostat_time=100.0)
+    before = conserved_energy(dynamics)
+    for _ in range(500):
+        dynamics.step()
+    assert conserved_energy(dynamics) == pytest.approx(before, abs=2e-3 * atoms.get_kinetic_energy())
+
+
+def test_the_barostat_reaches_its_pressure():
+    atoms, rng = spring_crystal(2), np.random.default_rng(0)
+    draw_velocities(atoms, 300.0, rng)
+    times = {"thermostat_time": 50.0, "barostat_time": 150.0, "timestep": 4.0}
+    settings = SimulationSettings(ensemble="npt", thermostat="nose_hoover", pressure=1.0, **times)
+    dynamics = make_dynamics(atoms, settings, rng)
+    before, angles = conserved_energy(dynamics), atoms.cell.cellpar()[3:]
+    pressures, temperatures = [], []
+    for step in range(3500):
+        dynamics.step()
+        if step >= 500:
+            pressures.append(pressure(atoms, kinetic=True))
+            temperatures.append(temperature(atoms))
+    mean, error = mean_and_error(pressures)
+    assert error < 0.05
+    assert abs(mean - 1.0) < 4 * error
+    mean, error = mean_and_error(temperatures)
+    assert abs(mean - 300.0) < 4 * error
+    assert conserved_energy(dynamics) == pytest.approx(before, abs=0.02)
+    np.testing.assert_allclose(atoms.cell.cellpar()[3:], angles)
+    assert np.ptp(atoms.cell.lengths()) < 1e-9
+
+
+def test_slabs_breathe_in_their_plane_only():
+    atoms, rng = spring_crystal(), np.random.default_rng(0)
+    atoms.pbc = True, True, False
+    draw_velocities(atoms, 300.0, rng)
+    dynamics = make_dynamics(atoms, SimulationSettings(ensemble="npt", thermostat="nose_hoover"), rng)
+    before = atoms.cell.array.copy()
+    for _ in range(100):
+        dynamics.step()
+    np.testing.assert_array_equal(atoms.cell.array[2], before[2])
+    assert (np.abs(np.diag(atoms.cell.array - before))[:2] > 1e-5).all()
+
+
+def test_constant_pressure_needs_a_cell_that_may_change():
+    settings, rng = SimulationSettings(ensemble="npt", thermostat="nose_hoover"), np.random.default_rng(0)
+    atoms = spring_crystal()
+    atoms.set_constraint(FixAtoms([0]))
+    with pytest.raises(InputError, match="fixes atoms"):
+        make_dynamics(atoms, settings, rng)
+    atoms.set_constraint()
+    atoms.pbc = True, True, False
+    with pytest.raises(InputError, match="slab has simulation"):
+        make_dynamics(atoms, SimulationSettings(ensemble="npt", thermostat="nose_hoover", pressure=1.0), rng)
+    atoms.cell[2] = 0
+    with pytest.raises(InputError, match="no volume"):
+        make_dynamics(atoms, settings, rng)
+    atoms.pbc = False
+    with pytest.raises(InputError, match="not periodic"):
+        make_dynamics(atoms, settings, rng)
+
+
+def test_pressure_of_an_ideal_gas():
+    atoms = spring_crystal()
+    atoms.calc.stiffness = 0.0
+    draw_velocities(atoms, 300.0, np.random.default_rng(1))
+    expected = 2 * atoms.get_kinetic_energy() / 3 / atoms.get_volume() / units.GPa
+    assert pressure(atoms, kinetic=True) == pytest.approx(expected)

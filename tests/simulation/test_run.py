@@ -1,0 +1,298 @@
+"""Simulations in a folder: what they write, how they go on after a kill, and how they end."""
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms, units
+from ase.io import read, write
+from structures import random_atoms, small_model
+
+from sognet import SOGNetCalculator
+from sognet.errors import InputError
+from sognet.simulation.files import GrowingFile, columns_of
+from sognet.simulation.initial_structure import first_atoms
+from sognet.simulation.restart import RESTART, RestartState
+from sognet.simulation.run import Simulation
+from sognet.simulation.settings import SimulationSettings
+
+NVE = SimulationSettings(ensemble="nve", steps=20, every=5, restart_every=10)
+ENSEMBLES = {
+    "nve": NVE,
+    "langevin": replace(NVE, ensemble="nvt"),
+    "nose_hoover": replace(NVE, ensemble="nvt", thermostat="nose_hoover"),
+    "bussi": replace(NVE, ensemble="nvt", thermostat="bussi"),
+    "npt": replace(NVE, ensemble="npt", thermostat="nose_hoover", barostat_time=200.0),
+    "relax": replace(NVE, ensemble="relax", fmax=1e-6, cell=True),
+}
+
+
+def made(folder: Path, settings: SimulationSettings, atoms: Atoms | None = None, **calculator) -> Simulation:
+    folder.mkdir(parents=True, exist_ok=True)
+    model = small_model(n_latent=1)
+    return Simulation(atoms or random_atoms(), SOGNetCalculator(model, dtype="float64", **calculator), settings, folder)
+
+
+def begun(*args, **kwargs) -> Simulation:
+    simulation = made(*args, **kwargs)
+    simulation.begin()
+    return simulation
+
+
+def resumed(folder: Path, settings: SimulationSettings, atoms: Atoms | None = None) -> Simulation:
+    simulation = made(folder, settings, atoms)
+    simulation.continue_from(RestartState.read(folder))
+    return simulation
+
+
+def stop_after(simulation: Simulation, step: int, number: int = signal.SIGTERM) -> None:
+    """Let a signal come in the middle of a step."""
+    advance = simulation._advance
+
+    def counted() -> None:
+        if simulation.step + 1 == step:
+            os.kill(os.getpid(), number)
+        advance()
+
+    simulation._advance = counted
+
+
+def assert_same_folders(first: Path, second: Path) -> None:
+    for name in ("trajectory.extxyz", "thermo.csv", "final.extxyz"):
+        assert (first / name).read_text() == (second / name).read_text(), name
+    one, other = RestartState.read(first), RestartState.read(second)
+    assert set(one.arrays) == set(other.arrays)
+    for name, value in one.arrays.items():
+        np.testing.assert_array_equal(value, other.arrays[name], err_msg=name)
+    assert (one.step, one.random, one.sizes) == (other.step, other.random, other.sizes)
+
+
+def test_a_trajectory_has_energies_forces_velocities_and_its_total_charge(tmp_path):
+    atoms = random_atoms(pbc=False)
+    atoms.info["charge"] = 1
+    simulation = begun(tmp_path, NVE, atoms)
+    said = simulation.run()
+    frames = read(tmp_path / "trajectory.extxyz", ":")
+    assert [frame.info["step"] for frame in frames] == [0, 5, 10, 15, 20]
+    last = frames[-1]
+    assert last.info["charge"] == 1
+    assert not last.pbc.any()
+    np.testing.assert_allclose(last.positions, simulation.atoms.positions, atol=1e-7)
+    np.testing.assert_allclose(last.get_velocities(), simulation.atoms.get_velocities(), atol=1e-7)
+    np.testing.assert_allclose(last.get_forces(), simulation.atoms.get_forces(), atol=1e-7)
+    assert last.get_potential_energy() == pytest.approx(simulation.atoms.get_potential_energy(), abs=1e-9)
+    assert "mean temperature" in said
+    assert str(tmp_path) in said
+    columns = columns_of(tmp_path / "thermo.csv")
+    assert columns["time (ps)"] == pytest.approx([0, 0.005, 0.01, 0.015, 0.02])
+    total = np.add(columns["potential energy (eV)"], columns["kinetic energy (eV)"])
+    np.testing.assert_allclose(columns["total energy (eV)"], total, atol=1e-8)
+    assert "pressure (GPa)" not in columns
+
+
+def test_energy_of_a_model_is_conserved(tmp_path):
+    begun(tmp_path, replace(NVE, steps=100, timestep=0.5)).run()
+    columns = columns_of(tmp_path / "thermo.csv")
+    kinetic = columns["kinetic energy (eV)"]
+    assert np.ptp(columns["total energy (eV)"]) < 1e-4 * kinetic[0]
+    assert np.ptp(kinetic) > 0.1 * kinetic[0]
+    np.testing.assert_allclose(read(tmp_path / "final.extxyz").get_momenta().sum(0), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("ensemble", ENSEMBLES)
+@pytest.mark.parametrize("stop", [7, 13])
+def test_resumed_is_uninterrupted_to_the_last_bit(ensemble, stop, tmp_path):
+    """After SIGTERM at any step, and after a kill, which loses the steps since the last restart file."""
+    settings = ENSEMBLES[ensemble]
+    begun(tmp_path / "whole", settings).run()
+    told = begun(tmp_path / "told", settings)
+    stop_after(told, stop)
+    with pytest.raises(SystemExit) as ended:
+        told.run()
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert RestartState.read(tmp_path / "told").step == stop
+    resumed(tmp_path / "told", settings).run()
+    assert_same_folders(tmp_path / "whole", tmp_path / "told")
+    killed = begun(tmp_path / "killed", settings)
+    killed._save = lambda: None if killed.step > 12 else Simulation._save(killed)
+    stop_after(killed, 18)
+    with pytest.raises(SystemExit):
+        killed.run()
+    resumed(tmp_path / "killed", settings).run()
+    assert_same_folders(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_a_finished_simulation_is_made_longer(tmp_path):
+    begun(tmp_path / "whole", NVE).run()
+    begun(tmp_path / "parts", replace(NVE, steps=10)).run()
+    resumed(tmp_path / "parts", NVE).run()
+    assert_same_folders(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_relaxation_ends_below_the_largest_force(tmp_path):
+    settings = SimulationSettings(ensemble="relax", steps=400, every=50, fmax=0.01)
+    simulation = begun(tmp_path, settings, random_atoms(8))
+    assert "relaxed after" in simulation.run()
+    final = read(tmp_path / "final.extxyz")
+    assert np.linalg.norm(final.get_forces(), axis=1).max() < 0.0101
+    energies = columns_of(tmp_path / "thermo.csv")["potential energy (eV)"]
+    assert energies[-1] < energies[0]
+    np.testing.assert_array_equal(final.cell.array, random_atoms(8).cell.array)
+
+
+def test_velocities_of_a_file_are_taken(tmp_path):
+    atoms = random_atoms()
+    atoms.set_velocities(np.random.default_rng(0).normal(size=(12, 3)) * 0.01)
+    write(tmp_path / "a.extxyz", atoms)
+    np.testing.assert_allclose(first_atoms(tmp_path / "a.extxyz").get_velocities(), atoms.get_velocities(), atol=1e-7)
+    simulation = made(tmp_path / "run", NVE, first_atoms(tmp_path / "a.extxyz"))
+    np.testing.assert_allclose(simulation.atoms.get_velocities(), atoms.get_velocities(), atol=1e-7)
+    named = random_atoms()
+    named.arrays["vel"] = atoms.get_velocities() * units.fs
+    write(tmp_path / "b.extxyz", named)
+    np.testing.assert_allclose(first_atoms(tmp_path / "b.extxyz").get_velocities(), atoms.get_velocities(), atol=1e-6)
+
+
+def test_the_last_frame_is_taken_unless_another_is_named(tmp_path, capsys):
+    frames = [random_atoms(seed=seed) for seed in range(3)]
+    frames[2].info.update(charge=-1, config_type="bulk", energy=-3.0)
+    frames[2].arrays["forces"] = np.ones((12, 3))
+    write(tmp_path / "a.extxyz", frames)
+    last = first_atoms(tmp_path / "a.extxyz")
+    np.testing.assert_allclose(last.positions, frames[2].positions, atol=1e-7)
+    assert "frame 2 of 3" in capsys.readouterr().out
+    assert last.info == {"charge": -1}
+    assert set(last.arrays) == {"numbers", "positions"}
+    np.testing.assert_allclose(first_atoms(tmp_path / "a.extxyz", 0).positions, frames[0].positions, atol=1e-7)
+    with pytest.raises(InputError, match="has 3 frames"):
+        first_atoms(tmp_path / "a.extxyz", 3)
+    (tmp_path / "empty.extxyz").write_text("")
+    with pytest.raises(InputError, match="empty"):
+        first_atoms(tmp_path / "empty.extxyz")
+
+
+def test_a_field_acts(tmp_path):
+    first = begun(tmp_path / "with", replace(NVE, temperature=0.0), random_atoms(pbc=False), field=[0, 0, 0.5])
+    other = begun(tmp_path / "without", replace(NVE, temperature=0.0), random_atoms(pbc=False))
+    assert np.abs(first.atoms.get_forces() - other.atoms.get_forces()).max() > 1e-3
+    first.run()
+    total = columns_of(tmp_path / "with" / "thermo.csv")["conserved energy (eV)"]
+    assert np.ptp(total) < 1e-4
+
+
+def hot(atoms: Atoms) -> Atoms:
+    atoms.set_momenta(np.random.default_rng(0).normal(size=(len(atoms), 3)) * 60)
+    return atoms
+
+
+def close() -> Atoms:
+    """Two atoms that fly into each other."""
+    atoms = Atoms("NaCl", positions=[[0, 0, 0], [0, 0, 1.0]], pbc=False)
+    atoms.set_momenta([[0, 0, 20.0], [0, 0, -20.0]])
+    return atoms
+
+
+@pytest.mark.parametrize(
+    ("atoms", "settings", "reason"),
+    [
+        (lambda: hot(random_atoms()), {"max_temperature": 5000.0}, r"above simulation\.max_temperature=5000"),
+        (
+            lambda: hot(random_atoms(pbc=False)),
+            {"max_temperature": 1e9, "max_extent": 12.0, "steps": 100},
+            "it is lost",
+        ),
+        (close, {"max_temperature": 1e9, "timestep": 0.3, "steps": 40}, "Å apart: try a shorter"),
+    ],
+)
+def test_what_explodes_ends_in_a_line_with_everything_on_disk(atoms, settings, reason, tmp_path):
+    settings = replace(NVE, **settings)
+    with pytest.raises(InputError, match=rf"stopped at step .*{reason}.*stopped\.extxyz, everything before it in"):
+        begun(tmp_path, settings, atoms()).run()
+    assert len(read(tmp_path / "stopped.extxyz", ":")) == 1
+
+
+def test_what_is_not_finite_ends_in_a_line(tmp_path):
+    simulation = begun(tmp_path, NVE)
+    simulation.atoms.arrays["momenta"][3] = np.nan
+    with pytest.raises(InputError, match=r"stopped at step 1 .*not finite"):
+        simulation.run()
+    assert len(read(tmp_path / "trajectory.extxyz", ":")) == 1
+    assert RestartState.read(tmp_path).step == 0
+
+
+def test_an_uncertain_committee_stops_with_the_frame(tmp_path):
+    committee = SOGNetCalculator([small_model(seed=1), small_model(seed=2)], dtype="float64")
+    simulation = Simulation(random_atoms(), committee, NVE, tmp_path)
+    simulation.begin()
+    now = simulation.columns["largest force uncertainty (eV/Å)"][0]
+    simulation.settings = replace(NVE, max_uncertainty=now * 1.0001, steps=400)
+    with pytest.raises(InputError, match=r"uncertain by .* above simulation\.max_uncertainty"):
+        simulation.run()
+    assert read(tmp_path / "uncertain.extxyz").info["step"] == simulation.step > 0
+    with pytest.raises(InputError, match="needs a committee"):
+        made(tmp_path / "other", replace(NVE, max_uncertainty=0.1))
+
+
+def test_a_full_disk_ends_in_a_line_and_leaves_what_there_is(tmp_path):
+    simulation = begun(tmp_path, NVE)
+    simulation.trajectory.path = Path("/dev/full")
+    with pytest.raises(InputError, match=r"/dev/full: cannot be written \(No space left"):
+        simulation.run()
+    assert len(read(tmp_path / "trajectory.extxyz", ":")) == 1
+    resumed(tmp_path, NVE).run()
+    assert len(read(tmp_path / "trajectory.extxyz", ":")) == 5
+
+
+def test_files_that_do_not_belong_to_a_restart_file_are_refused(tmp_path):
+    begun(tmp_path, NVE)
+    with pytest.raises(InputError, match="has a simulation already"):
+        begun(tmp_path, NVE)
+    with pytest.raises(InputError, match="has 12 atoms, and the structure has 8"):
+        resumed(tmp_path, NVE, random_atoms(8))
+    (tmp_path / "thermo.csv").write_text("")
+    with pytest.raises(InputError, match="put the whole file back"):
+        resumed(tmp_path, NVE)
+    (tmp_path / RESTART).write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(InputError, match="cannot be read"):
+        resumed(tmp_path, NVE)
+    with pytest.raises(InputError, match=r"no restart\.npz"):
+        RestartState.read(tmp_path / "elsewhere")
+
+
+def test_unknown_elements_are_named_before_anything_is_written(tmp_path):
+    with pytest.raises(InputError, match="has Cu; the model knows Na, Cl"):
+        made(tmp_path, NVE, Atoms("Cu"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_single_atoms_fly(tmp_path):
+    atoms = Atoms("Na", positions=[[0, 0, 0]])
+    atoms.set_velocities([[0.01 / units.fs, 0, 0]])
+    begun(tmp_path, NVE, atoms).run()
+    assert read(tmp_path / "final.extxyz").positions[0, 0] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"ensemble": "nvp"}, "simulation.ensemble must be one of nve"),
+        ({"ensemble": "npt", "thermostat": "bussi"}, "nose_hoover only"),
+        ({"steps": 0}, "simulation.steps must be at least 1"),
+        ({"timestep": -1.0}, "simulation.timestep must be positive"),
+        ({"temperature": 0.0}, "simulation.temperature must be positive"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(settings, reason):
+    with pytest.raises(InputError, match=reason):
+        SimulationSettings(**settings)
+
+
+def test_what_cannot_be_written_whole_is_taken_back(tmp_path):
+    file = GrowingFile(tmp_path / "a")
+    file.append("one\n")
+    file.append("two\n")
+    file.cut(4)
+    assert (tmp_path / "a").read_text() == "one\n"

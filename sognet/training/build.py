@@ -127,6 +127,18 @@ def build_datamodule(config: DictConfig, splits: Splits, cutoff: float) -> Struc
     return instantiate(config.batch)(splits, cutoff, seed=config.seed, stages=stages)
 
 
+def choices(model: SOGNet, datamodule: StructureDataModule) -> str:
+    """What was chosen, or follows from the data, in a line."""
+    size, n_atoms = datamodule.stage_batch_size(0), float(np.mean(contents(datamodule.splits.train).n_atoms))
+    parts = [f"cutoff {model.cutoff:g} Å"]
+    if model.long_range is not None:
+        parts.append(f"{model.n_latent} latent variable{'s' if model.n_latent > 1 else ''} per atom")
+    parts.append(str(model.dtype).removeprefix("torch."))
+    if size is not None:
+        parts.append(f"batches of {size} structure{'s' if size > 1 else ''} of {n_atoms:.0f} atoms on average")
+    return ", ".join(parts)
+
+
 def validates(config: DictConfig, splits: Splits) -> bool:
     """Whether the training has a validation."""
     return bool(splits.val) and config.trainer.get("limit_val_batches") != 0

@@ -236,10 +236,11 @@ def _of_the_length(config: DictConfig, given: Collection[str]) -> Iterator[str]:
 
 def check_one_batch(config: DictConfig, n_structures: int) -> None:
     """Raise an InputError where L-BFGS would get the training structures in several batches."""
-    if _is_lbfgs(config) and n_structures > (config.batch.batch_size or 0):
+    size = config.batch.batch_size
+    if _is_lbfgs(config) and not (isinstance(size, int) and n_structures <= size):
         raise InputError(
             f"optimizer=lbfgs takes all {n_structures} training structures in one batch, but batch.batch_size is "
-            f"{config.batch.batch_size}; set batch.batch_size={n_structures}, or optimizer=adam"
+            f"{size}; set batch.batch_size={n_structures}, or optimizer=adam"
         )
 
 

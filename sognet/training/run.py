@@ -33,6 +33,7 @@ from sognet.training.build import (
     build_module,
     build_trainer,
     check_targets,
+    choices,
     hint_at_total_charge,
     reported_splits,
     starting_model,
@@ -142,6 +143,7 @@ def train(config: DictConfig) -> float | None:
     module = build_module(config, model, loss)
     module.split_identities = known
     logger.info("%d training, %d validation, %d test structures", *map(len, (splits.train, splits.val, splits.test)))
+    logger.info("%s", choices(model, datamodule))
     reported = reported_splits(config, splits)
     if global_rank() == 0:
         hint_at_total_charge(model, reported)

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import lightning
 import numpy as np
@@ -15,10 +16,14 @@ from torch_geometric.data import Batch
 from sognet.data.loading.batching import BatchPlan, Limit, shuffled
 from sognet.data.loading.device_neighbors import add_edges
 from sognet.data.loading.loader import GraphDataset, PlannedGraphs, ResumableLoader
+from sognet.data.split_contents import Contents
 from sognet.data.splits import Splits, epoch_indices
 from sognet.data.streaming.sharded import ShardedStructures
 from sognet.errors import InputError
 from sognet.extras import require
+
+ATOMS_OF_A_STEP = 64
+"""Atoms of a batch up to which a step takes little longer for more of them: a step has costs of its own."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class StructureDataModule(lightning.LightningDataModule):
     ----------
     splits : the data set.
     cutoff : Å, of the model.
-    batch_size : structures per process and training step at most; None: `max_atoms` or `max_edges` alone decide.
+    batch_size : structures per process and training step at most; "auto": as many as have ATOMS_OF_A_STEP atoms on
+        average, or one where they are larger, and with `max_atoms` or `max_edges` as None; None: these alone decide.
     max_atoms, max_edges : of all structures of a batch together; None: any number.
     stages : stages (batch_size, epochs) that replace `batch_size` one after the other.
     eval_batch_size : structures per process and batch in validation, within `max_atoms` and `max_edges`.
@@ -56,7 +62,7 @@ class StructureDataModule(lightning.LightningDataModule):
         self,
         splits: Splits,
         cutoff: float,
-        batch_size: int | None = 8,
+        batch_size: int | Literal["auto"] | None = 8,
         max_atoms: int | None = None,
         max_edges: int | None = None,
         stages: Sequence[Stage] = (),
@@ -70,6 +76,8 @@ class StructureDataModule(lightning.LightningDataModule):
             raise InputError(f"batch.neighbor_lists must be workers or device, got {neighbor_lists!r}")
         if neighbor_lists == "device":
             require("nvalchemiops", "neighbors")
+        if isinstance(batch_size, str) and batch_size != "auto":
+            raise InputError(f"batch.batch_size must be a number of structures, auto or null, got {batch_size!r}")
         if batch_size is None and max_atoms is None and max_edges is None and not stages:
             raise InputError("set batch.batch_size, batch.max_atoms or batch.max_edges")
         self.splits = splits
@@ -100,7 +108,12 @@ class StructureDataModule(lightning.LightningDataModule):
             if epoch < stage.epochs:
                 return stage.batch_size
             epoch -= stage.epochs
-        return self.stages[-1].batch_size if self.stages else self.batch_size
+        if self.stages:
+            return self.stages[-1].batch_size
+        if self.batch_size != "auto":
+            return self.batch_size
+        limited = self.max_atoms is not None or self.max_edges is not None
+        return None if limited else automatic_batch_size(self._dataset("train").contents)
 
     def setup(self, stage: str) -> None:
         """Forget loaders that were made for another trainer."""
@@ -197,6 +210,11 @@ class StructureDataModule(lightning.LightningDataModule):
             collate_fn=_as_it_is,
             pin_memory=device == "cuda" and torch.cuda.is_available(),
         )
+
+
+def automatic_batch_size(contents: Contents) -> int:
+    """Structures that have ATOMS_OF_A_STEP atoms on average, at least one."""
+    return max(1, round(ATOMS_OF_A_STEP / max(1.0, float(np.mean(contents.n_atoms)))))
 
 
 def _ignore_interrupts(_: int) -> None:

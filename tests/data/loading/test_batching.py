@@ -154,6 +154,21 @@ def test_stages_and_limits_hold_together(structures):
         assert sorted(i for b in batches for i in b.id.tolist()) == list(range(23))
 
 
+@pytest.mark.parametrize(("n_atoms", "expected"), [(4, 16), (28, 2), (40, 2), (64, 1), (500, 1)])
+def test_small_structures_share_a_step_by_default(n_atoms, expected):
+    structures = [Structure.from_atoms(labelled_atoms(n_atoms, seed=s), Keys(), f"frame {s}") for s in range(20)]
+    module = StructureDataModule(Splits("made", structures), 4.0, batch_size="auto", num_workers=0)
+    assert module.stage_batch_size(0) == expected
+    assert next(iter(module.train_dataloader())).num_graphs == expected
+
+
+def test_limits_of_ones_own_decide_alone(structures):
+    module = StructureDataModule(Splits("made", structures), 4.0, batch_size="auto", max_atoms=40, num_workers=0)
+    assert module.stage_batch_size(0) is None
+    with pytest.raises(InputError, match="batch_size must be a number of structures, auto or null, got 'many'"):
+        StructureDataModule(Splits("made", structures), 4.0, batch_size="many")
+
+
 def test_impossible_limits_are_refused(structures):
     splits = Splits("s", structures)
     with pytest.raises(InputError, match=r"frame 8: .*batch\.max_atoms=10"):

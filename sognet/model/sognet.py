@@ -177,45 +177,6 @@ class SOGNet(nn.Module):
         scale = self.feature_scale or 1 / len(mean)
         self.feature_std.copy_((spread + (floor if floor > 0 else 1.0)) / scale)
 
-    @torch.no_grad()
-    def start_latents(self, graph: Data, charges: Mapping[str, float | Sequence[float]]) -> None:
-        """Let the latents of the atoms of a graph start near a charge of their element.
-
-        The energy does not tell a latent variable that is zero into which direction to grow; what the first steps make
-        of it may last. Where elements have latents of their own, these take the charges. Else the linear bypass of the
-        latent-variable network does, by least squares with a small ridge; without a bias, the charges' mean over
-        standardized atoms is lost.
-
-        Parameters
-        ----------
-        graph : structures with all elements, after `set_standardization`.
-        charges : in e, by chemical symbol: of the first latent channel, or of each of the first channels.
-
-        Raises
-        ------
-        ValueError : an element without a charge, a charge without an element, or no network with a bypass.
-        """
-        if missing := sorted(set(self.species) - set(charges)):
-            raise ValueError(f"charges to start from are missing for {', '.join(missing)}")
-        rows = {symbol: [q] if isinstance(q, int | float) else list(q) for symbol, q in charges.items()}
-        if self.element_head is not None:
-            for values, symbol in zip(self.element_head.values, self.species, strict=True):
-                values[: len(rows[symbol])] = torch.tensor(rows[symbol])
-            return
-        if not isinstance(self.latent_head, Readout) or self.latent_head.bypass is None:
-            raise ValueError("initial charges need latents of elements, or a latent-variable network with a bypass")
-        graph = self._in_own_precision(graph)
-        features = self._inputs_of_heads(as_output(self.short_range(graph)).features, graph)
-        channels = [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
-        wanted = torch.cat([FixedCharges(channel)(graph.z.cpu()) for channel in channels], 1).to(features)
-        started = self.latent_head(features)[:, : wanted.shape[1]]
-        missing_part = (wanted / self.latent_unit - started).double()
-        features = features.double()
-        gram = features.mT @ features
-        gram.diagonal().add_(1e-4 * gram.diagonal().mean())
-        change = torch.linalg.solve(gram, features.mT @ missing_part).mT
-        self.latent_head.bypass.weight[: len(change)] += change.to(wanted.dtype)
-
     def plan(self, graph: Data, fixed_cells: bool = False) -> ModelPlan:
         """What the parts of the model compute once for a graph.
 
@@ -323,6 +284,12 @@ class SOGNet(nn.Module):
         if responds:
             add_responses(out, wanted[0], graph, properties, self.training)
         return out
+
+    @torch.no_grad()
+    def inputs_of_heads(self, graph: Data) -> Tensor:
+        """What the networks of energies and latents get of the atoms of a graph, (N, n)."""
+        graph = self._in_own_precision(graph)
+        return self._inputs_of_heads(as_output(self.short_range(graph)).features, graph)
 
     @torch.no_grad()
     def features(self, graph: Data) -> Tensor:

@@ -11,6 +11,7 @@ from sognet.data.usual_sizes import with_usual_forces
 from sognet.errors import InputError
 from sognet.model import SOGNet
 from sognet.model.build import what_is_left
+from sognet.model.initial_latents import start_latents
 from sognet.model.reference_energies import ReferenceEnergies
 from sognet.training.initial_charges import charges_from_forces
 
@@ -67,7 +68,7 @@ def _start(
         initial_charges = _found(model, structures) if model.latent_head.bypass is not None else None
     if initial_charges:
         try:
-            model.start_latents(graph, initial_charges)
+            start_latents(model, graph, initial_charges)
         except ValueError as error:
             raise InputError(f"model.initial_charges: {error}") from None
     return initial_charges

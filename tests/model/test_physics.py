@@ -9,6 +9,8 @@ from ase import Atoms
 from scipy.spatial.transform import Rotation
 from structures import TRICLINIC, batch_of, graph_of, random_atoms, small_model
 
+from sognet.model.initial_latents import start_latents
+
 pytestmark = pytest.mark.usefixtures("double")
 
 
@@ -266,7 +268,7 @@ def test_latents_start_from_charges_of_the_elements(standardize, settings, devic
         model.set_standardization(graph)
     before = {name: p.clone() for name, p in model.named_parameters()}
     others = model(graph)["latent"][:, 1:]
-    model.start_latents(graph, charges)
+    start_latents(model, graph, charges)
     changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     assert changed == {"latent_head.bypass.weight"}
     latent = model(graph)["latent"]
@@ -288,4 +290,4 @@ def test_latents_start_from_charges_of_the_elements(standardize, settings, devic
 )
 def test_latents_that_cannot_start_from_charges(settings, charges, message):
     with pytest.raises(ValueError, match=message):
-        small_model(**settings).start_latents(batch_of(random_atoms()), charges)
+        start_latents(small_model(**settings), batch_of(random_atoms()), charges)

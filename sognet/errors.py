@@ -3,3 +3,7 @@
 
 class InputError(ValueError):
     """Something in the user's files, checkpoint or configuration is wrong; the message says what and what to do."""
+
+
+class MissingFileError(InputError):
+    """A file or folder that is not there."""

@@ -13,7 +13,7 @@ from sognet.data import Splits
 from sognet.data.datasets.named import read_splits
 from sognet.data.split_identity import as_saved, changes
 from sognet.data.splits import EVALUATION_DEFAULTS
-from sognet.errors import InputError
+from sognet.errors import InputError, MissingFileError
 from sognet.model.checkpoint import read_checkpoint
 from sognet.renamed_settings import up_to_date
 
@@ -61,7 +61,13 @@ def shared_splits(
                 f"{checkpoints[0]} and {file} were trained on different data (dataset.{', dataset.'.join(differing)}); "
                 "name the data to compare them on, dataset=..."
             )
-    splits = load_splits(datasets[0], checkpoints[0], trust)
+    try:
+        splits = load_splits(datasets[0], checkpoints[0], trust)
+    except MissingFileError as error:
+        raise InputError(
+            f"{error}; {checkpoints[0]} was trained on it. Put it back, or name other data, "
+            "dataset=files dataset.path=..."
+        ) from None
     saved = read_checkpoint(checkpoints[0]).get("split_identities", {})
     if counts := changes(splits, saved):
         logger.warning(

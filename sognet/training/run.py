@@ -20,7 +20,7 @@ from sognet.data.datasets.named import read_splits
 from sognet.data.inspection.first_look import what_stands_out
 from sognet.data.split_identity import identities
 from sognet.data.splits import fill_defaults
-from sognet.errors import InputError
+from sognet.errors import InputError, MissingFileError
 from sognet.model import load_model
 from sognet.model.checkpoint import read_checkpoint
 from sognet.progress import duration
@@ -126,7 +126,14 @@ def train(config: DictConfig) -> float | None:
     if trust:
         search_working_directory()
     add_targets(config.loss.get("targets") or ())
-    read = splits = read_splits(config.dataset, trust)
+    try:
+        read = splits = read_splits(config.dataset, trust)
+    except MissingFileError as error:
+        if not (folder / "checkpoints" / LAST).is_file():
+            raise
+        raise InputError(
+            f"{error}; the run in {folder} was started with it. Put it back, or say where it is now, dataset.path=..."
+        ) from None
     last = folder / "checkpoints" / LAST
     last = last if last.is_file() else None  # of the run that this one continues
     if last:

@@ -162,6 +162,12 @@ def test_frames_without_forces_are_evaluated_though_not_trained_on_unasked(runs)
     assert shared_splits([trained_configuration(file).dataset for file in checkpoints[:2]], checkpoints[:2])
 
 
+def test_data_that_are_gone_are_named_with_the_run_and_the_remedy(runs, tmp_path):
+    (tmp_path / "mine.xyz").unlink()
+    with pytest.raises(InputError, match=r"mine.xyz: no such file; .*best.ckpt was trained on it.*dataset=files"):
+        evaluated(str(runs[0]), tmp_path / "out")
+
+
 def test_other_data_must_be_named(runs, tmp_path):
     change(runs[2], seed=7)
     with pytest.raises(InputError, match=r"2_seed=2.*trained on different data \(dataset\.seed\)"):

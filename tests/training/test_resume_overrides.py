@@ -13,6 +13,7 @@ from sognet.data.split_identity import identities
 from sognet.errors import InputError
 from sognet.training.learning_rates import change_settings, settings_of
 from sognet.training.resume import of_the_command, resumed_configuration, same_data, spent
+from sognet.training.run import train
 
 
 @pytest.fixture
@@ -20,6 +21,11 @@ def run(tmp_path):
     tiny_run(tmp_path / "run", "dataset.path=mine.xyz")
     torch.save({"optimizer_settings": []}, tmp_path / "run" / "checkpoints" / "last.ckpt")
     return tmp_path / "run"
+
+
+def test_data_that_are_gone_are_named_with_the_run_and_the_remedy(run):
+    with pytest.raises(InputError, match=r"mine.xyz: no such file; the run in .*was started with it.*dataset.path="):
+        train(resumed_configuration(run, ["tags=[again]"]))
 
 
 @pytest.mark.parametrize(

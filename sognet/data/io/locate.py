@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ase.io.formats import open_with_compression, parse_filename
 
-from sognet.errors import InputError
+from sognet.errors import InputError, MissingFileError
 
 Paths = str | Path | Sequence[str | Path]
 """A file, a pattern, a folder, or a list of these."""
@@ -56,9 +56,9 @@ def files_of(path: Paths) -> Iterator[tuple[Path, Selection]]:
     elif glob.has_magic(name):
         found = [Path(p) for p in sorted(glob.glob(name, recursive=True))]
         if not found:
-            raise InputError(f"{name}: no file matches this pattern")
+            raise MissingFileError(f"{name}: no file matches this pattern")
     else:
-        raise InputError(f"{name}: no such file")
+        raise MissingFileError(f"{name}: no such file")
     for one in found:
         if not one.is_dir():
             yield one, selection

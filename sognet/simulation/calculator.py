@@ -66,8 +66,11 @@ class SOGNetCalculator(Calculator):
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """What has changed since the last calculation; total charge and field as well."""
-        changes = super().check_state(atoms, tol)
-        if self.atoms is None or changes:
+        if self.atoms is None:
+            return list(all_changes)
+        names = ("positions", "numbers", "cell", "pbc")
+        changes = [n for n in names if not np.array_equal(getattr(self.atoms, n), getattr(atoms, n))]
+        if changes:
             return changes
         key = self.evaluator.charge_key
         if self.evaluator.reads_charge and atoms.info.get(key, 0.0) != self.atoms.info.get(key, 0.0):
@@ -84,6 +87,6 @@ class SOGNetCalculator(Calculator):
         further = [name for name in ("born_effective_charges",) if name in properties]
         self.with_stress |= "stress" in properties
         wanted = {"stress": self.with_stress, "energies": "energies" in properties, "properties": further}
-        (found,) = self.evaluator([structure], **wanted)
+        found = self.evaluator.step(structure, **wanted)
         self.results = self.evaluator.ase_results(found, structure)
         self.other_results = self.evaluator.other_results(found)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress
+from torch import Tensor
 from torch_geometric.data import Batch
 
 from sognet.data import Structure
@@ -21,6 +22,7 @@ from sognet.model import SOGNet, load_model
 from sognet.model.checkpoint import as_device, as_dtype
 from sognet.model.committee import charge_signs, check_members, energy_uncertainty, forces_uncertainty
 from sognet.model.response import RESPONSES
+from sognet.simulation.moving_structure import MovingStructure
 
 Models = str | Path | SOGNet | Sequence[str | Path | SOGNet]
 """A checkpoint, the folder of a run or a model; several of these are a committee."""
@@ -73,6 +75,7 @@ class Evaluator:
             check_members(
                 self.members, [f"model {i}" if isinstance(m, SOGNet) else str(m) for i, m in enumerate(given)]
             )
+        self.moving = MovingStructure(self.device)
         self.charge_key = charge_key or self.members[0].charge_key
         self.has_charges = (
             len(self.members) == 1 and self.members[0].long_range is not None and self.members[0].n_latent == 1
@@ -168,19 +171,26 @@ class Evaluator:
         """
         stress = stress and any(s.has_stress for s in structures)
         batches = {c: self._batch(structures, c) for c in {m.cutoff for m in self.members}}
-        further = {"properties": tuple(properties)} if properties else {}  # which models of one's own may not know
-        outputs = [
-            {
-                k: v.detach().cpu().double().numpy()
-                for k, v in m(batches[m.cutoff], stress=stress, energies=energies, **further).items()
-            }
-            for m in self.members
-        ]
+        wanted = self._wanted(stress, energies, properties)
+        outputs = [_numpy(m(batches[m.cutoff], **wanted)) for m in self.members]
         bounds = np.cumsum([0, *map(len, structures)])
         return [
             self._combined([self._part(out, i, start, stop) for out in outputs], structures[i])
             for i, (start, stop) in enumerate(pairwise(bounds))
         ]
+
+    def step(
+        self, structure: Structure, stress: bool = False, energies: bool = False, properties: Sequence[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """The same for one structure, which is mostly that of the call before a step later: see MovingStructure."""
+        wanted = self._wanted(stress and structure.has_stress, energies, properties)
+        graphs = {c: self.moving.graph(structure, c) for c in {m.cutoff for m in self.members}}
+        outputs = []
+        for number, member in enumerate(self.members):
+            graph = graphs[member.cutoff]
+            out = _numpy(member(graph, plan=self.moving.plan(number, member, graph), **wanted))
+            outputs.append(self._part(out, 0, 0, len(structure)))
+        return self._combined(outputs, structure)
 
     def features(self, structures: Sequence[Structure]) -> list[np.ndarray]:
         """Short-range features (N, n_features) of each structure, of the first member."""
@@ -217,6 +227,12 @@ class Evaluator:
         named = ("energy", "forces", "stress", "energies", "charges", "dipole", "born_effective_charges")
         return {name: value if np.ndim(value) else float(value) for name, value in found.items() if name not in named}
 
+    @staticmethod
+    def _wanted(stress: bool, energies: bool, properties: Sequence[str]) -> dict[str, Any]:
+        """Arguments of a model; `properties`, which one of one's own may not know, only where there are any."""
+        further = {"properties": tuple(properties)} if properties else {}
+        return {"stress": stress, "energies": energies, **further}
+
     def _batch(self, structures: Sequence[Structure], cutoff: float) -> Batch:
         batch = build_batch(structures, cutoff)
         fields = [s.info.get("field") for s in structures]
@@ -252,3 +268,7 @@ class Evaluator:
         if bad:
             raise InputError(f"{structure.source}: the model gives {' and '.join(bad)} that are not finite")
         return result
+
+
+def _numpy(out: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    return {name: value.detach().cpu().double().numpy() for name, value in out.items()}

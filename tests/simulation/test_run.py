@@ -125,6 +125,25 @@ def test_resumed_is_uninterrupted_to_the_last_bit(ensemble, stop, tmp_path):
     assert_same_folders(tmp_path / "whole", tmp_path / "killed")
 
 
+@pytest.mark.parametrize("pbc", [(True, True, False), (False, False, False)])
+def test_open_directions_resume_to_the_last_bit(pbc, tmp_path):
+    """Atoms that fly apart: neither a kept list of pairs nor a kept plan may show."""
+
+    def atoms() -> Atoms:
+        start = hot(random_atoms())
+        start.pbc = pbc
+        return start
+
+    settings = replace(NVE, max_temperature=1e9)
+    begun(tmp_path / "whole", settings, atoms()).run()
+    told = begun(tmp_path / "told", settings, atoms())
+    stop_after(told, 11)
+    with pytest.raises(SystemExit):
+        told.run()
+    resumed(tmp_path / "told", settings, atoms()).run()
+    assert_same_folders(tmp_path / "whole", tmp_path / "told")
+
+
 def test_a_finished_simulation_is_made_longer(tmp_path):
     begun(tmp_path / "whole", NVE).run()
     begun(tmp_path / "parts", replace(NVE, steps=10)).run()

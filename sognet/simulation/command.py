@@ -9,13 +9,16 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sognet.errors import InputError
 from sognet.simulation.calculator import SOGNetCalculator
+from sognet.simulation.files import unwritable
 from sognet.simulation.initial_structure import first_atoms
-from sognet.simulation.restart import RestartState
-from sognet.simulation.run import Simulation
+from sognet.simulation.restart import RESTART, RestartState
+from sognet.simulation.run import START, Simulation
 from sognet.simulation.settings import SimulationSettings
 from sognet.trust import trusted_names
 
 ENGINES = ("ase",)
+
+CONFIG = "config.yaml"
 
 MAY_CHANGE = ("resume", "device", "trust", "simulation.steps", "simulation.restart_every")
 MAY_CHANGE_LIMITS = "simulation.max_"
@@ -34,37 +37,46 @@ def run_simulation(config: DictConfig, find_checkpoints: Callable[[DictConfig], 
     ------
     InputError : a setting, checkpoint or structure cannot be used, or the simulation stopped by itself.
     """
-    state = None
-    if config.resume:
-        folder = Path(str(config.resume)).absolute()
-        state = RestartState.read(folder)
-        config = _resumed(folder, _given())
-        _check_same_checkpoints(config, folder)
-    else:
-        folder = Path(str(config.folder)).absolute()
-    settings = _settings(config)
-    if state is None:
-        config = _with_files(config, find_checkpoints(config))
-    simulation = _prepared(config, settings, folder)
-    if state is None:
-        simulation.begin()
-        OmegaConf.save(config, folder / "config.yaml")
-    else:
-        simulation.continue_from(state)
-    print(_introduction(simulation, settings, config), flush=True)
+    simulation = _continued(Path(config.resume).absolute()) if config.resume else _begun(config, find_checkpoints)
+    print(_introduction(simulation), flush=True)
     print(simulation.run(), flush=True)
 
 
-def _prepared(config: DictConfig, settings: SimulationSettings, folder: Path) -> Simulation:
-    field = list(settings.field) if settings.field is not None else None
-    checkpoints = list(config.checkpoint)
-    models = checkpoints[0] if len(checkpoints) == 1 else checkpoints
-    calculator = SOGNetCalculator(
-        models, config.device, config.dtype, config.charge_key, trusted_names(config.trust), field
-    )
+def _begun(config: DictConfig, find_checkpoints: Callable[[DictConfig], Sequence[Path]]) -> Simulation:
+    settings, folder = _settings(config), Path(str(config.folder)).absolute()
+    if (folder / RESTART).exists():
+        raise InputError(f"{folder}: has a simulation already; continue it with resume={folder}")
+    config = _with_files(config, find_checkpoints(config))
+    calculator = _calculator(config, settings)
     charge_key = calculator.evaluator.charge_key
     atoms = first_atoms(config.structure, settings.frame, config.format, charge_key)
-    return Simulation(atoms, calculator, settings, folder)
+    simulation = Simulation(atoms, calculator, settings, folder)
+    path = folder / CONFIG
+    try:
+        OmegaConf.save(config, path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    simulation.begin()
+    return simulation
+
+
+def _continued(folder: Path) -> Simulation:
+    state = RestartState.read(folder)
+    config = _resumed(folder, _given())
+    _check_same_checkpoints(config, folder)
+    settings = _settings(config)
+    calculator = _calculator(config, settings)
+    atoms = first_atoms(folder / START, charge_key=calculator.evaluator.charge_key)
+    simulation = Simulation(atoms, calculator, settings, folder)
+    simulation.continue_from(state)
+    return simulation
+
+
+def _calculator(config: DictConfig, settings: SimulationSettings) -> SOGNetCalculator:
+    checkpoints = list(config.checkpoint)
+    models = checkpoints[0] if len(checkpoints) == 1 else checkpoints
+    trust, field = trusted_names(config.trust), settings.field and list(settings.field)
+    return SOGNetCalculator(models, config.device, config.dtype, config.charge_key, trust, field)
 
 
 def _settings(config: DictConfig) -> SimulationSettings:
@@ -90,9 +102,9 @@ def _with_files(config: DictConfig, checkpoints: Sequence[Path]) -> DictConfig:
 
 def _resumed(folder: Path, given: Sequence[str]) -> DictConfig:
     """Configuration of a simulation to be continued, with what may be changed."""
-    path = folder / "config.yaml"
+    path = folder / CONFIG
     if not path.is_file():
-        raise InputError(f"{folder}: no config.yaml; resume=<folder> needs the folder of a simulation")
+        raise InputError(f"{folder}: no {CONFIG}; resume=<folder> needs the folder of a simulation")
     for name in (override.lstrip("+").partition("=")[0] for override in given):
         if name not in MAY_CHANGE and not name.startswith((MAY_CHANGE_LIMITS, "paths.", "hydra.")):
             raise InputError(
@@ -126,12 +138,14 @@ def _given() -> list[str]:
     return list(overrides)
 
 
-def _introduction(simulation: Simulation, settings: SimulationSettings, config: DictConfig) -> str:
-    left = settings.steps - simulation.step
+def _introduction(simulation: Simulation) -> str:
+    settings, step = simulation.settings, simulation.step
+    left, end = settings.steps - step, f"everything goes to {simulation.folder}"
     atoms = f"{len(simulation.atoms)} atoms, {settings.ensemble}"
     if settings.relaxes:
-        return f"{atoms}: at most {left} steps; everything goes to {simulation.folder}"
+        return f"{atoms}: at most {left} steps; {end}"
     bath = f" at {settings.temperature:g} K" if settings.ensemble != "nve" else ""
-    velocities = "velocities of the file" if simulation.has_own_velocities else f"velocities drawn, seed={config.seed}"
-    begun = f"continued from step {simulation.step}" if simulation.step else velocities
-    return f"{atoms}{bath}: {left} steps of {settings.timestep:g} fs, {begun}; everything goes to {simulation.folder}"
+    drawn = f"velocities drawn at {settings.temperature:g} K, seed={settings.seed}"
+    velocities = "velocities of the file" if simulation.has_own_velocities else drawn
+    begun = f"continued from step {step}" if step else velocities
+    return f"{atoms}{bath}: {left} steps of {settings.timestep:g} fs, {begun}; {end}"

@@ -13,7 +13,7 @@ from sognet.errors import InputError
 VELOCITIES = ("velocities", "velocity", "velo", "vel")
 """Columns of velocities in Å/fs; ASE's own name of what it writes is `momenta`."""
 
-KEPT = ("numbers", "positions", "momenta", "initial_masses", "tags")
+KEPT = ("numbers", "positions", "momenta", "masses", "tags")
 """Arrays of a file that go into the trajectory; energies and forces of an earlier calculation do not."""
 
 

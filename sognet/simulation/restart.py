@@ -77,7 +77,7 @@ def arrays_of(atoms: Atoms) -> dict[str, np.ndarray]:
     return {"positions": atoms.get_positions(), "momenta": atoms.get_momenta(), "cell": atoms.cell.array.copy()}
 
 
-def put_back(atoms: Atoms, arrays: dict[str, np.ndarray], path: Path) -> None:
+def put_back(atoms: Atoms, arrays: dict[str, np.ndarray], folder: Path) -> None:
     """Positions, momenta and cell of a restart file, to the last bit.
 
     Raises
@@ -85,7 +85,9 @@ def put_back(atoms: Atoms, arrays: dict[str, np.ndarray], path: Path) -> None:
     InputError : they are those of another number of atoms.
     """
     if arrays["positions"].shape != atoms.positions.shape:
-        raise InputError(f"{path / RESTART}: has {len(arrays['positions'])} atoms, and the structure has {len(atoms)}")
+        raise InputError(
+            f"{folder / RESTART}: has {len(arrays['positions'])} atoms, and the structure has {len(atoms)}"
+        )
     atoms.set_cell(arrays["cell"], scale_atoms=False)
     atoms.positions[:] = arrays["positions"]
     atoms.set_momenta(arrays["momenta"], apply_constraint=False)

@@ -17,6 +17,9 @@ from sognet.simulation.step_display import StepDisplay
 from sognet.simulation.stop_request import StopRequest
 from sognet.simulation.thermodynamics import FORCE, POTENTIAL, TEMPERATURE, drift, summary_of, values_of
 
+START = "start.extxyz"
+"""The first structure, from which a simulation is set up again to be continued, whatever becomes of the user's file."""
+
 FAILURES = (InputError, np.linalg.LinAlgError)
 """What an evaluation raises where the state of a simulation makes no sense."""
 
@@ -64,6 +67,7 @@ class Simulation:
             raise InputError(f"{self.folder}: has a simulation already; continue it with resume={self.folder}")
         self._evaluate()
         self._check()
+        self._write_frame(START)
         self._record()
         self._save()
 

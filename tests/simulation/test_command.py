@@ -1,12 +1,18 @@
 """`sognet simulate` as users type it."""
 
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 from ase.io import read, write
-from command import sognet
+from command import MAIN, TIMEOUT, sognet
 from structures import random_atoms, saved_model
 
 from sognet.simulation.files import columns_of
+from sognet.simulation.restart import RestartState
 
 SHORT = ["simulation.steps=20", "simulation.every=5", "simulation.restart_every=10", "dtype=float64", "device=cpu"]
 
@@ -21,20 +27,50 @@ def files(tmp_path):
 def test_a_simulation_is_begun_made_longer_and_says_where_everything_is(files):
     given = ["checkpoint=a.ckpt", "structure=start.extxyz", "simulation=nvt", *SHORT]
     output = sognet("simulate", *given, "hydra.run.dir=whole", cwd=files)
-    assert "12 atoms, nvt at 300 K: 20 steps of 1 fs, velocities drawn, seed=0" in output
+    assert "12 atoms, nvt at 300 K: 20 steps of 1 fs, velocities drawn at 300 K, seed=0" in output
     assert "0.02 ps: mean temperature" in output
     assert f"Everything is in {files / 'whole'}" in output
     sognet("simulate", *given, "simulation.steps=10", "hydra.run.dir=parts", cwd=files)
+    (files / "start.extxyz").unlink()
     output = sognet("simulate", "resume=parts", "simulation.steps=20", cwd=files)
     assert "continued from step 10" in output
     for name in ("trajectory.extxyz", "thermo.csv", "final.extxyz"):
         assert (files / "parts" / name).read_text() == (files / "whole" / name).read_text()
     assert sorted(p.name for p in (files / "whole").iterdir()) == [
-        *("config.yaml", "final.extxyz", "restart.npz", "simulate.log", "thermo.csv", "trajectory.extxyz")
+        *(
+            "config.yaml",
+            "final.extxyz",
+            "restart.npz",
+            "simulate.log",
+            "start.extxyz",
+            "thermo.csv",
+            "trajectory.extxyz",
+        )
     ]
     assert "seed cannot be changed" in sognet("simulate", "resume=parts", "seed=1", fails=True, cwd=files)
     saved_model(files / "a.ckpt", n_latent=1, seed=5)
     assert "another checkpoint" in sognet("simulate", "resume=parts", "simulation.steps=30", fails=True, cwd=files)
+
+
+@pytest.mark.parametrize(("number", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "told to stop")])
+def test_signals_save_and_say_how_to_continue(number, code, word, files):
+    given = ["checkpoint=a.ckpt", "structure=start.extxyz", "simulation=nve", *SHORT, "simulation.steps=1000000"]
+    command = [sys.executable, "-c", MAIN, "simulate", *given, "hydra.run.dir=stopped"]
+    with (files / "output").open("w") as output:
+        process = subprocess.Popen(command, cwd=files, stdout=output, stderr=output)
+        waited = time.monotonic()
+        while "velocities drawn" not in (files / "output").read_text() and time.monotonic() - waited < TIMEOUT:
+            time.sleep(0.2)
+        time.sleep(0.5)  # the simulation listens from its first step on
+        process.send_signal(getattr(signal, number))
+        assert process.wait(TIMEOUT) == code
+    said = (files / "output").read_text()
+    assert f"{word}; continue with sognet simulate resume={files / 'stopped'}" in said
+    step = RestartState.read(files / "stopped").step
+    frames = read(files / "stopped" / "trajectory.extxyz", ":")
+    assert [frame.info["step"] for frame in frames] == list(range(0, step + 1, 5))
+    steps = f"simulation.steps={step + 3}"
+    assert f"continued from step {step}" in sognet("simulate", "resume=stopped", steps, cwd=files)
 
 
 def test_committees_in_a_field_relax(files):

@@ -1,4 +1,4 @@
-"""Simulations in a folder: what they write, how they go on after a kill, and how they end."""
+"""Simulations in a folder: what they write, and how they go on after a kill."""
 
 import os
 import signal
@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms, units
+from ase.constraints import FixAtoms
 from ase.io import read, write
-from structures import random_atoms, small_model
+from simulations import NVE, begun, hot, made, resumed
+from structures import random_atoms
 
-from sognet import SOGNetCalculator
 from sognet.errors import InputError
-from sognet.simulation.files import GrowingFile, columns_of
+from sognet.simulation.files import columns_of
 from sognet.simulation.initial_structure import first_atoms
-from sognet.simulation.restart import RESTART, RestartState
+from sognet.simulation.restart import RestartState
 from sognet.simulation.run import Simulation
 from sognet.simulation.settings import SimulationSettings
 
-NVE = SimulationSettings(ensemble="nve", steps=20, every=5, restart_every=10)
 ENSEMBLES = {
     "nve": NVE,
     "langevin": replace(NVE, ensemble="nvt"),
@@ -28,24 +28,6 @@ ENSEMBLES = {
     "npt": replace(NVE, ensemble="npt", thermostat="nose_hoover", barostat_time=200.0),
     "relax": replace(NVE, ensemble="relax", fmax=1e-6, cell=True),
 }
-
-
-def made(folder: Path, settings: SimulationSettings, atoms: Atoms | None = None, **calculator) -> Simulation:
-    folder.mkdir(parents=True, exist_ok=True)
-    model = small_model(n_latent=1)
-    return Simulation(atoms or random_atoms(), SOGNetCalculator(model, dtype="float64", **calculator), settings, folder)
-
-
-def begun(*args, **kwargs) -> Simulation:
-    simulation = made(*args, **kwargs)
-    simulation.begin()
-    return simulation
-
-
-def resumed(folder: Path, settings: SimulationSettings, atoms: Atoms | None = None) -> Simulation:
-    simulation = made(folder, settings, atoms)
-    simulation.continue_from(RestartState.read(folder))
-    return simulation
 
 
 def stop_after(simulation: Simulation, step: int, number: int = signal.SIGTERM) -> None:
@@ -179,12 +161,16 @@ def test_the_last_frame_is_taken_unless_another_is_named(tmp_path, capsys):
     frames = [random_atoms(seed=seed) for seed in range(3)]
     frames[2].info.update(charge=-1, config_type="bulk", energy=-3.0)
     frames[2].arrays["forces"] = np.ones((12, 3))
+    frames[2].set_masses([2.014] * 12)
+    frames[2].set_constraint(FixAtoms([1, 2]))
     write(tmp_path / "a.extxyz", frames)
     last = first_atoms(tmp_path / "a.extxyz")
     np.testing.assert_allclose(last.positions, frames[2].positions, atol=1e-7)
     assert "frame 2 of 3" in capsys.readouterr().out
     assert last.info == {"charge": -1}
-    assert set(last.arrays) == {"numbers", "positions"}
+    assert set(last.arrays) == {"numbers", "positions", "masses"}
+    assert last.get_masses()[0] == 2.014
+    assert last.constraints[0].index.tolist() == [1, 2]
     np.testing.assert_allclose(first_atoms(tmp_path / "a.extxyz", 0).positions, frames[0].positions, atol=1e-7)
     with pytest.raises(InputError, match="has 3 frames"):
         first_atoms(tmp_path / "a.extxyz", 3)
@@ -202,116 +188,8 @@ def test_a_field_acts(tmp_path):
     assert np.ptp(total) < 1e-4
 
 
-def hot(atoms: Atoms) -> Atoms:
-    atoms.set_momenta(np.random.default_rng(0).normal(size=(len(atoms), 3)) * 60)
-    return atoms
-
-
-def close() -> Atoms:
-    """Two atoms that fly into each other."""
-    atoms = Atoms("NaCl", positions=[[0, 0, 0], [0, 0, 1.0]], pbc=False)
-    atoms.set_momenta([[0, 0, 20.0], [0, 0, -20.0]])
-    return atoms
-
-
-@pytest.mark.parametrize(
-    ("atoms", "settings", "reason"),
-    [
-        (lambda: hot(random_atoms()), {"max_temperature": 5000.0}, r"above simulation\.max_temperature=5000"),
-        (
-            lambda: hot(random_atoms(pbc=False)),
-            {"max_temperature": 1e9, "max_extent": 12.0, "steps": 100},
-            "it is lost",
-        ),
-        (close, {"max_temperature": 1e9, "timestep": 0.3, "steps": 40}, "Å apart: try a shorter"),
-    ],
-)
-def test_what_explodes_ends_in_a_line_with_everything_on_disk(atoms, settings, reason, tmp_path):
-    settings = replace(NVE, **settings)
-    with pytest.raises(InputError, match=rf"stopped at step .*{reason}.*stopped\.extxyz, everything before it in"):
-        begun(tmp_path, settings, atoms()).run()
-    assert len(read(tmp_path / "stopped.extxyz", ":")) == 1
-
-
-def test_what_is_not_finite_ends_in_a_line(tmp_path):
-    simulation = begun(tmp_path, NVE)
-    simulation.atoms.arrays["momenta"][3] = np.nan
-    with pytest.raises(InputError, match=r"stopped at step 1 .*not finite"):
-        simulation.run()
-    assert len(read(tmp_path / "trajectory.extxyz", ":")) == 1
-    assert RestartState.read(tmp_path).step == 0
-
-
-def test_an_uncertain_committee_stops_with_the_frame(tmp_path):
-    committee = SOGNetCalculator([small_model(seed=1), small_model(seed=2)], dtype="float64")
-    simulation = Simulation(random_atoms(), committee, NVE, tmp_path)
-    simulation.begin()
-    now = simulation.columns["largest force uncertainty (eV/Å)"][0]
-    simulation.settings = replace(NVE, max_uncertainty=now * 1.0001, steps=400)
-    with pytest.raises(InputError, match=r"uncertain by .* above simulation\.max_uncertainty"):
-        simulation.run()
-    assert read(tmp_path / "uncertain.extxyz").info["step"] == simulation.step > 0
-    with pytest.raises(InputError, match="needs a committee"):
-        made(tmp_path / "other", replace(NVE, max_uncertainty=0.1))
-
-
-def test_a_full_disk_ends_in_a_line_and_leaves_what_there_is(tmp_path):
-    simulation = begun(tmp_path, NVE)
-    simulation.trajectory.path = Path("/dev/full")
-    with pytest.raises(InputError, match=r"/dev/full: cannot be written \(No space left"):
-        simulation.run()
-    assert len(read(tmp_path / "trajectory.extxyz", ":")) == 1
-    resumed(tmp_path, NVE).run()
-    assert len(read(tmp_path / "trajectory.extxyz", ":")) == 5
-
-
-def test_files_that_do_not_belong_to_a_restart_file_are_refused(tmp_path):
-    begun(tmp_path, NVE)
-    with pytest.raises(InputError, match="has a simulation already"):
-        begun(tmp_path, NVE)
-    with pytest.raises(InputError, match="has 12 atoms, and the structure has 8"):
-        resumed(tmp_path, NVE, random_atoms(8))
-    (tmp_path / "thermo.csv").write_text("")
-    with pytest.raises(InputError, match="put the whole file back"):
-        resumed(tmp_path, NVE)
-    (tmp_path / RESTART).write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(InputError, match="cannot be read"):
-        resumed(tmp_path, NVE)
-    with pytest.raises(InputError, match=r"no restart\.npz"):
-        RestartState.read(tmp_path / "elsewhere")
-
-
-def test_unknown_elements_are_named_before_anything_is_written(tmp_path):
-    with pytest.raises(InputError, match="has Cu; the model knows Na, Cl"):
-        made(tmp_path, NVE, Atoms("Cu"))
-    assert not list(tmp_path.iterdir())
-
-
 def test_single_atoms_fly(tmp_path):
     atoms = Atoms("Na", positions=[[0, 0, 0]])
     atoms.set_velocities([[0.01 / units.fs, 0, 0]])
     begun(tmp_path, NVE, atoms).run()
     assert read(tmp_path / "final.extxyz").positions[0, 0] == pytest.approx(0.2)
-
-
-@pytest.mark.parametrize(
-    ("settings", "reason"),
-    [
-        ({"ensemble": "nvp"}, "simulation.ensemble must be one of nve"),
-        ({"ensemble": "npt", "thermostat": "bussi"}, "nose_hoover only"),
-        ({"steps": 0}, "simulation.steps must be at least 1"),
-        ({"timestep": -1.0}, "simulation.timestep must be positive"),
-        ({"temperature": 0.0}, "simulation.temperature must be positive"),
-    ],
-)
-def test_settings_that_mean_nothing_are_refused(settings, reason):
-    with pytest.raises(InputError, match=reason):
-        SimulationSettings(**settings)
-
-
-def test_what_cannot_be_written_whole_is_taken_back(tmp_path):
-    file = GrowingFile(tmp_path / "a")
-    file.append("one\n")
-    file.append("two\n")
-    file.cut(4)
-    assert (tmp_path / "a").read_text() == "one\n"

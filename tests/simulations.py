@@ -1,0 +1,37 @@
+"""Simulations of small models in a folder, for tests."""
+
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from structures import random_atoms, small_model
+
+from sognet import SOGNetCalculator
+from sognet.simulation.restart import RestartState
+from sognet.simulation.run import Simulation
+from sognet.simulation.settings import SimulationSettings
+
+NVE = SimulationSettings(ensemble="nve", steps=20, every=5, restart_every=10)
+
+
+def made(folder: Path, settings: SimulationSettings, atoms: Atoms | None = None, **calculator) -> Simulation:
+    folder.mkdir(parents=True, exist_ok=True)
+    model = small_model(n_latent=1)
+    return Simulation(atoms or random_atoms(), SOGNetCalculator(model, dtype="float64", **calculator), settings, folder)
+
+
+def begun(*args, **kwargs) -> Simulation:
+    simulation = made(*args, **kwargs)
+    simulation.begin()
+    return simulation
+
+
+def resumed(folder: Path, settings: SimulationSettings, atoms: Atoms | None = None) -> Simulation:
+    simulation = made(folder, settings, atoms)
+    simulation.continue_from(RestartState.read(folder))
+    return simulation
+
+
+def hot(atoms: Atoms) -> Atoms:
+    atoms.set_momenta(np.random.default_rng(0).normal(size=(len(atoms), 3)) * 60)
+    return atoms

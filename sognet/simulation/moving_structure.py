@@ -14,7 +14,7 @@ from sognet.model import SOGNet
 from sognet.model.plan import ModelPlan
 
 SKIN = 0.8
-"""Å beyond the cutoff, within which pairs are kept: of 0.3 to 1.2, about the fastest for water at 300 K."""
+"""Å beyond the cutoff, within which pairs are kept; 0.3 to 1.2 take the same time for water at 300 K."""
 
 ROUNDING = 1e-9
 """Å by which what is kept is wider than it has to be."""
@@ -36,7 +36,7 @@ class PairList:
     def __init__(self, cutoff: float, skin: float = SKIN) -> None:
         self.cutoff, self.skin = cutoff, skin
         self.positions: np.ndarray | None = None  # for which the list was made
-        self.box = np.zeros((3, 3))
+        self.box = self.box_of_shifts = np.zeros((3, 3))
         self.pbc = np.zeros(3, dtype=bool)
         self.n_made = 0
 
@@ -50,16 +50,18 @@ class PairList:
         box = Cell(structure.cell).complete().array
         if not self._serves(positions, box, structure.pbc):
             self._make(positions, box, structure.pbc)
-        vectors = positions[self.pairs[0]]
-        vectors -= positions[self.pairs[1]]
-        vectors += self.images @ box
+        if not np.array_equal(box, self.box_of_shifts):
+            self.shifts, self.box_of_shifts = self.images.astype(float) @ box, box
+        vectors = positions.take(self.pairs[0], axis=0)  # takes half as long as an index in brackets
+        vectors -= positions.take(self.pairs[1], axis=0)
+        vectors += self.shifts
         squares = np.einsum("ei,ei->e", vectors, vectors)
         within = np.flatnonzero(squares <= self.cutoff**2)
-        pairs = self.pairs[:, within]
+        pairs = self.pairs.take(within, axis=1)
         if len(within):
             nearest = within[[squares[within].argmin()]]
             check_distances(*self.pairs[::-1, nearest], np.sqrt(squares[nearest]), structure.source)
-        return pairs, self.images[within]
+        return pairs, self.images.take(within, axis=0)
 
     def _serves(self, positions: np.ndarray, box: np.ndarray, pbc: np.ndarray) -> bool:
         if self.positions is None or self.positions.shape != positions.shape or (self.pbc != pbc).any():
@@ -84,6 +86,7 @@ class PairList:
         order = key.argsort()
         self.pairs, self.images = np.stack([neighbour[order], centre[order]]), image[order]
         self.positions, self.box, self.pbc = positions.copy(), box, pbc.copy()
+        self.shifts, self.box_of_shifts = self.images.astype(float) @ box, box
         self.n_made += 1
 
 

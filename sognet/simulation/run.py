@@ -98,17 +98,16 @@ class Simulation:
         steps, every = self.settings.steps, self.settings.every
         display = StepDisplay(self.step, steps, None if self.settings.relaxes else self.settings.timestep)
         with StopRequest() as request, display:
-            display.show(self.step, self._numbers())
+            display.show(self.step, self._numbers)
             while self.step < steps and not self._is_relaxed():
                 self._advance()
-                recorded = self.step % every == 0
-                if recorded:
+                if self.step % every == 0:
                     self._record()
                 if self.step % self.settings.restart_every == 0 or request.signal is not None:
                     self._save()
                 if request.signal is not None:
                     raise SystemExit(request.exit_code)
-                display.show(self.step, self._numbers() if recorded else None)
+                display.show(self.step, self._numbers)
         if self.step % every:
             self._evaluate(stress=self._has_stress)
             self._record()

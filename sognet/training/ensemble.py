@@ -157,6 +157,8 @@ def train_member(config: DictConfig, overrides: Sequence[str]) -> None:
     else:
         if global_rank() == 0 and folder.is_dir():
             shutil.rmtree(folder)  # of a member that was interrupted before its first checkpoint
+        with open_dict(config):
+            config.pop("command", None)  # which the member writes itself
         start(config)
 
 

@@ -120,7 +120,7 @@ def test_slurm_gets_a_job_back_that_continues_its_run(data, whole, tmp_path):
     config = tiny_run(tmp_path / "run", data, *AVERAGED)
     assert train_in_process(config, environment=slurm, call=50, send=signal.SIGUSR1) == 128 + signal.SIGUSR1
     assert (tmp_path / "asked").read_text() == "requeue 42\n"
-    assert train_in_process(config, "run", slurm | {"SLURM_RESTART_COUNT": "1"}) == 0
+    assert train_in_process(config, "start", slurm | {"SLURM_RESTART_COUNT": "1"}) == 0
     assert_same(whole, tmp_path / "run")
 
 

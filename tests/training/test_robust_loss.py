@@ -145,5 +145,5 @@ def test_a_resumed_run_counts_in_the_units_of_its_start(tmp_path):
 def test_a_huber_limit_that_is_not_positive_is_refused():
     with pytest.raises(ValueError, match=r"loss\.huber_delta must be positive"):
         PotentialLoss(1.0, 1.0, huber_delta=0.0)
-    with pytest.raises(InputError, match=r"loss\.targets\.dipole: no such row"):
-        PotentialLoss(1.0, 1.0, targets={"dipole": 1.0})
+    with pytest.raises(InputError, match=r"loss\.targets\.gap: no such row"):
+        PotentialLoss(1.0, 1.0, targets={"gap": 1.0})

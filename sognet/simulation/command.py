@@ -20,6 +20,9 @@ ENGINES = ("ase",)
 
 CONFIG = "config.yaml"
 
+DECISIVE = ("checkpoint", "hashes", "structure", "format", "charge_key", "simulation", "engine", "dtype", "seed")
+"""Settings that make a simulation what it is: the same command in the same folder continues it."""
+
 MAY_CHANGE = ("resume", "device", "trust", "simulation.steps", "simulation.restart_every")
 MAY_CHANGE_LIMITS = "simulation.max_"
 """Settings that may be given with resume=, since the trajectory does not depend on them."""
@@ -37,16 +40,20 @@ def run_simulation(config: DictConfig, find_checkpoints: Callable[[DictConfig], 
     ------
     InputError : a setting, checkpoint or structure cannot be used, or the simulation stopped by itself.
     """
-    simulation = _continued(Path(config.resume).absolute()) if config.resume else _begun(config, find_checkpoints)
+    if config.resume:
+        simulation = _continued(Path(config.resume).absolute(), _given())
+    else:
+        simulation = _begun(config, find_checkpoints)
     print(_introduction(simulation), flush=True)
     print(simulation.run(), flush=True)
 
 
 def _begun(config: DictConfig, find_checkpoints: Callable[[DictConfig], Sequence[Path]]) -> Simulation:
     settings, folder = _settings(config), Path(str(config.folder)).absolute()
-    if (folder / RESTART).exists():
-        raise InputError(f"{folder}: has a simulation already; continue it with resume={folder}")
     config = _with_files(config, find_checkpoints(config))
+    if (folder / RESTART).exists():
+        _check_same_settings(config, folder)
+        return _continued(folder, [])
     calculator = _calculator(config, settings)
     charge_key = calculator.evaluator.charge_key
     atoms = first_atoms(config.structure, settings.frame, config.format, charge_key)
@@ -60,9 +67,9 @@ def _begun(config: DictConfig, find_checkpoints: Callable[[DictConfig], Sequence
     return simulation
 
 
-def _continued(folder: Path) -> Simulation:
+def _continued(folder: Path, given: Sequence[str]) -> Simulation:
     state = RestartState.read(folder)
-    config = _resumed(folder, _given())
+    config = _resumed(folder, given)
     _check_same_checkpoints(config, folder)
     settings = _settings(config)
     calculator = _calculator(config, settings)
@@ -114,6 +121,17 @@ def _resumed(folder: Path, given: Sequence[str]) -> DictConfig:
     saved = OmegaConf.load(path)
     changes = [o for o in given if o.lstrip("+").partition("=")[0] != "resume"]
     return OmegaConf.merge(saved, OmegaConf.from_dotlist([c.lstrip("+") for c in changes]))
+
+
+def _check_same_settings(config: DictConfig, folder: Path) -> None:
+    """Raise an InputError where a folder has the simulation of another command."""
+    saved = OmegaConf.load(folder / CONFIG) if (folder / CONFIG).is_file() else OmegaConf.create()
+    differing = [name for name in DECISIVE if saved.get(name) != config.get(name)]
+    if differing:
+        raise InputError(
+            f"{folder}: has a simulation with another {', '.join(differing)}; continue it with resume={folder}, or "
+            "choose another hydra.run.dir"
+        )
 
 
 def _check_same_checkpoints(config: DictConfig, folder: Path) -> None:

@@ -108,7 +108,7 @@ class Simulation:
                 if request.signal is not None:
                     raise SystemExit(request.exit_code)
                 display.show(self.step, self._numbers)
-        if self.step % every:
+        if self.columns["step"][-1] != self.step:
             self._evaluate(stress=self._has_stress)
             self._record()
         self._save()

@@ -31,6 +31,9 @@ def test_a_simulation_is_begun_made_longer_and_says_where_everything_is(files):
     assert "0.02 ps: mean temperature" in output
     assert f"Everything is in {files / 'whole'}" in output
     sognet("simulate", *given, "simulation.steps=10", "hydra.run.dir=parts", cwd=files)
+    again = ["simulate", *given, "simulation.steps=10", "hydra.run.dir=parts"]
+    assert "continued from step 10" in sognet(*again, cwd=files)
+    assert "with another seed" in sognet(*again, "seed=4", fails=True, cwd=files)
     (files / "start.extxyz").unlink()
     output = sognet("simulate", "resume=parts", "simulation.steps=20", cwd=files)
     assert "continued from step 10" in output
@@ -105,6 +108,13 @@ def test_what_cannot_be_simulated_ends_in_a_line(given, said, files):
     output = sognet("simulate", "checkpoint=a.ckpt", *given, fails=True, cwd=files)
     assert said in output
     assert "Traceback" not in output
+
+
+def test_sweeps_have_a_trajectory_for_each_value(files):
+    given = ["checkpoint=a.ckpt", "structure=start.extxyz", *SHORT, "simulation.steps=5", "hydra.sweep.dir=sweep"]
+    sognet("simulate", "-m", *given, "seed=1,2", cwd=files)
+    one, other = (read(files / "sweep" / name / "final.extxyz").positions for name in "01")
+    assert np.abs(one - other).max() > 1e-3
 
 
 def test_velocities_of_the_file_go_on(files):

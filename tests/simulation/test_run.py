@@ -131,6 +131,16 @@ def test_a_finished_simulation_is_made_longer(tmp_path):
     begun(tmp_path / "parts", replace(NVE, steps=10)).run()
     resumed(tmp_path / "parts", NVE).run()
     assert_same_folders(tmp_path / "whole", tmp_path / "parts")
+    resumed(tmp_path / "parts", NVE).run()
+    assert_same_folders(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_the_last_step_is_written_once_whatever_the_interval(tmp_path):
+    settings = replace(NVE, steps=7)
+    begun(tmp_path, settings).run()
+    resumed(tmp_path, settings).run()
+    assert columns_of(tmp_path / "thermo.csv")["step"] == [0, 5, 7]
+    assert [frame.info["step"] for frame in read(tmp_path / "trajectory.extxyz", ":")] == [0, 5, 7]
 
 
 def test_relaxation_ends_below_the_largest_force(tmp_path):

@@ -208,8 +208,10 @@ def test_slabs_relax_in_their_plane():
     assert np.abs(atoms.get_stress()).max() < np.abs(stress).max()
     assert not np.allclose(atoms.cell[:2, :2], cell[:2, :2], atol=1e-4)
     atoms.cell[2] = 0
-    with pytest.raises(PropertyNotImplementedError):
+    with pytest.raises(PropertyNotImplementedError, match="stress"):
         atoms.get_stress()
+    assert "stress" not in atoms.calc.results
+    assert atoms.get_forces().any()
 
 
 def test_the_model_of_the_caller_stays_as_it_is():

@@ -1,14 +1,14 @@
 """Charges, dipoles, quadrupoles and Born effective charges as targets of a plain model."""
 
-import lightning
 import numpy as np
 import pytest
 from ase.io import read, write
+from fitting import metrics_of_epochs
 from structures import labelled_atoms, small_model
 from torch.optim import Adam
 
 from sognet.analysis.predictions import errors, predict, write_predictions
-from sognet.data import Keys, Splits, Structure, StructureDataModule, read_structures
+from sognet.data import Keys, Splits, Structure, read_structures
 from sognet.data.graph import build_graph
 from sognet.targets import OF_CHARGES, TARGETS, add_targets
 from sognet.training.build import check_targets
@@ -86,20 +86,9 @@ def test_a_plain_model_learns_them(structures, tmp_path, device):
     splits = Splits("mine", structures, structures)
     loss = PotentialLoss(0.0, 0.0, targets=dict.fromkeys(OF_CHARGES, 1.0))
     check_targets(loss, splits)
-    found = []
-
-    class Collect(lightning.Callback):
-        def on_train_epoch_end(self, trainer, pl_module):
-            found.append({k: v.item() for k, v in trainer.callback_metrics.items()})
-
-    trainer = lightning.Trainer(
-        accelerator=device, devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        num_sanity_val_steps=0, enable_model_summary=False, use_distributed_sampler=False, max_epochs=20,
-        log_every_n_steps=1, inference_mode=False, callbacks=[Collect()],
-    )  # fmt: skip
     model = small_model(n_latent=1, element_latents=True)
     module = PotentialModule(model, loss, lambda p: Adam(p, lr=0.03))
-    trainer.fit(module, StructureDataModule(splits, 4.0, batch_size=4, num_workers=0))
+    found = metrics_of_epochs(module, splits, device, batch_size=4, max_epochs=20)
     for label in ("charge", "dipole", "quadrupole", "born_charge"):
         assert found[-1][f"val/{label}_rmse"] < 0.5 * found[0][f"val/{label}_rmse"], label
     write_predictions(tmp_path / "predictions.extxyz", list(predict(model, structures)), ["test"] * 12)

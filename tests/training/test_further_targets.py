@@ -1,9 +1,9 @@
 """A target takes one row of the table and one function of a model: everything else follows."""
 
-import lightning
 import numpy as np
 import pytest
 from ase.io import read, write
+from fitting import metrics_of_epochs
 from structures import labelled_atoms, small_model
 from torch.optim import Adam
 
@@ -12,7 +12,7 @@ from sognet.analysis.error_groups import breakdown
 from sognet.analysis.findings import sentences
 from sognet.analysis.predictions import errors, predict, split_errors, write_predictions
 from sognet.analysis.spread import spreads
-from sognet.data import Splits, StructureDataModule, read_structures
+from sognet.data import Splits, read_structures
 from sognet.data.streaming.preparation import prepare
 from sognet.data.streaming.sharded import stream
 from sognet.errors import InputError
@@ -101,20 +101,8 @@ def test_it_trains(structures, tmp_path, streamed, settings, device):
         **settings,
     )
     check_targets(loss, splits)
-    found = []
-
-    class Collect(lightning.Callback):
-        def on_train_epoch_end(self, trainer, pl_module):
-            found.append({k: v.item() for k, v in trainer.callback_metrics.items()})
-
-    trainer = lightning.Trainer(
-        accelerator=device, devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        num_sanity_val_steps=0, enable_model_summary=False, use_distributed_sampler=False, max_epochs=30,
-        log_every_n_steps=1,
-        callbacks=[TrainingErrors(), Collect()],
-    )  # fmt: skip
     module = PotentialModule(charged_model(), loss, lambda p: Adam(p, lr=0.03))
-    trainer.fit(module, StructureDataModule(splits, 4.0, batch_size=3, num_workers=0))
+    found = metrics_of_epochs(module, splits, device, batch_size=3, max_epochs=30, callbacks=[TrainingErrors()])
     for name in ("train/dipole_rmse", "train/charge_rmse", "val/dipole_rmse", "val/charge_mae"):
         assert found[-1][name] < 0.7 * found[0][name], name
     assert found[-1]["val/loss"] < found[0]["val/loss"]

@@ -4,7 +4,9 @@ import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sognet.errors import InputError
@@ -41,7 +43,7 @@ def run_simulation(config: DictConfig, find_checkpoints: Callable[[DictConfig], 
     InputError : a setting, checkpoint or structure cannot be used, or the simulation stopped by itself.
     """
     if config.resume:
-        simulation = _continued(Path(config.resume).absolute(), _given())
+        simulation = _continued(Path(config.resume).absolute(), _given(), config.trust)
     else:
         simulation = _begun(config, find_checkpoints)
     print(_introduction(simulation), flush=True)
@@ -53,29 +55,37 @@ def _begun(config: DictConfig, find_checkpoints: Callable[[DictConfig], Sequence
     config = _with_files(config, find_checkpoints(config))
     if (folder / RESTART).exists():
         _check_same_settings(config, folder)
-        return _continued(folder, [])
+        return _continued(folder, [], config.trust)
     calculator = _calculator(config, settings)
     charge_key = calculator.evaluator.charge_key
     atoms = first_atoms(config.structure, settings.frame, config.format, charge_key)
     simulation = Simulation(atoms, calculator, settings, folder)
-    path = folder / CONFIG
-    try:
-        OmegaConf.save(config, path)
-    except OSError as error:
-        raise unwritable(path, error) from error
+    _save(config, folder)
     simulation.begin()
     return simulation
 
 
-def _continued(folder: Path, given: Sequence[str]) -> Simulation:
+def _save(config: DictConfig, folder: Path) -> None:
+    """Keep the configuration but what is trusted, which the command line alone says."""
+    kept = OmegaConf.masked_copy(config, [name for name in config if name not in ("trust", "resume")])
+    try:
+        OmegaConf.save(kept, folder / CONFIG)
+    except OSError as error:
+        raise unwritable(folder / CONFIG, error) from error
+
+
+def _continued(folder: Path, given: Sequence[str], trust: ListConfig | str) -> Simulation:
     state = RestartState.read(folder)
     config = _resumed(folder, given)
+    config.trust = trust
     _check_same_checkpoints(config, folder)
     settings = _settings(config)
     calculator = _calculator(config, settings)
     atoms = first_atoms(folder / START, charge_key=calculator.evaluator.charge_key)
     simulation = Simulation(atoms, calculator, settings, folder)
     simulation.continue_from(state)
+    if given:
+        _save(config, folder)
     return simulation
 
 
@@ -90,10 +100,7 @@ def _settings(config: DictConfig) -> SimulationSettings:
     if config.engine not in ENGINES:
         raise InputError(f"engine={config.engine}: there is {', '.join(ENGINES)}")
     values = OmegaConf.to_container(config.simulation, resolve=True)
-    try:
-        return SimulationSettings(**values, seed=config.seed)
-    except TypeError as error:
-        raise InputError(f"simulation: {error}") from error
+    return SimulationSettings.of(values | {"seed": config.seed})
 
 
 def _with_files(config: DictConfig, checkpoints: Sequence[Path]) -> DictConfig:
@@ -112,15 +119,18 @@ def _resumed(folder: Path, given: Sequence[str]) -> DictConfig:
     path = folder / CONFIG
     if not path.is_file():
         raise InputError(f"{folder}: no {CONFIG}; resume=<folder> needs the folder of a simulation")
-    for name in (override.lstrip("+").partition("=")[0] for override in given):
-        if name not in MAY_CHANGE and not name.startswith((MAY_CHANGE_LIMITS, "paths.", "hydra.")):
+    config = OmegaConf.load(path)
+    for override in OverridesParser.create().parse_overrides(list(given)):
+        name = override.key_or_group
+        if name.startswith("paths.") or name in ("resume", "trust"):
+            continue
+        if (name not in MAY_CHANGE and not name.startswith(MAY_CHANGE_LIMITS)) or override.is_delete():
             raise InputError(
                 f"{name} cannot be changed when a simulation is continued; resume=... goes with "
                 f"{', '.join(MAY_CHANGE[1:])} and {MAY_CHANGE_LIMITS}... only"
             )
-    saved = OmegaConf.load(path)
-    changes = [o for o in given if o.lstrip("+").partition("=")[0] != "resume"]
-    return OmegaConf.merge(saved, OmegaConf.from_dotlist([c.lstrip("+") for c in changes]))
+        OmegaConf.update(config, name, override.value(), force_add=True)
+    return config
 
 
 def _check_same_settings(config: DictConfig, folder: Path) -> None:
@@ -156,6 +166,13 @@ def _given() -> list[str]:
     return list(overrides)
 
 
+def works_along_periodic(simulation: Simulation) -> bool:
+    """Whether a field has a part along periodic directions, where its work is no part of the energy."""
+    atoms = simulation.atoms
+    field = simulation.calculator.evaluator.field_of(atoms, "the first structure")
+    return field is not None and bool((np.abs(atoms.cell.array[atoms.pbc] @ field) > 1e-12).any())
+
+
 def _introduction(simulation: Simulation) -> str:
     settings, step = simulation.settings, simulation.step
     left, end = settings.steps - step, f"everything goes to {simulation.folder}"
@@ -164,6 +181,8 @@ def _introduction(simulation: Simulation) -> str:
         return f"{atoms}: at most {left} steps; {end}"
     bath = f" at {settings.temperature:g} K" if settings.ensemble != "nve" else ""
     drawn = f"velocities drawn at {settings.temperature:g} K, seed={settings.seed}"
+    if works_along_periodic(simulation):
+        end += "; the field has forces along periodic directions and no energy there, so that none is conserved"
     velocities = "velocities of the file" if simulation.has_own_velocities else drawn
     begun = f"continued from step {step}" if step else velocities
     return f"{atoms}{bath}: {left} steps of {settings.timestep:g} fs, {begun}; {end}"

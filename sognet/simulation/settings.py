@@ -1,7 +1,10 @@
 """What a simulation is asked to do: the values of the configuration group `simulation`, checked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from sognet.errors import InputError
 
@@ -71,6 +74,25 @@ class SimulationSettings:
                 raise InputError(f"simulation.{name} must be positive, got {getattr(self, name)}")
         if not self.temperature >= 0 or (self.temperature == 0 and self.ensemble in ("nvt", "npt")):
             raise InputError(f"simulation.temperature must be positive, got {self.temperature}")
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "SimulationSettings":
+        """Settings by name; 1e5 is a whole number of steps, too.
+
+        Raises
+        ------
+        InputError : an unknown name, or a value that is of the wrong type or out of range.
+        """
+        types = get_type_hints(cls)
+        if unknown := sorted(set(values) - set(types)):
+            raise InputError(f"no simulation.{unknown[0]}; there are {', '.join(types)}")
+        checked = {}
+        for name, value in values.items():
+            try:
+                checked[name] = TypeAdapter(types[name]).validate_python(value)
+            except ValidationError as error:
+                raise InputError(f"simulation.{name}={value}: {error.errors()[0]['msg']}") from None
+        return cls(**checked)
 
     @property
     def relaxes(self) -> bool:

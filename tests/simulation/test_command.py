@@ -1,5 +1,6 @@
 """`sognet simulate` as users type it."""
 
+import hashlib
 import signal
 import subprocess
 import sys
@@ -7,8 +8,10 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from ase.io import read, write
 from command import MAIN, TIMEOUT, sognet
+from omegaconf import OmegaConf
 from structures import random_atoms, saved_model
 
 from sognet.simulation.files import columns_of
@@ -50,6 +53,10 @@ def test_a_simulation_is_begun_made_longer_and_says_where_everything_is(files):
             "trajectory.extxyz",
         )
     ]
+    assert "20 steps" not in sognet("simulate", "resume=parts", cwd=files)  # the new length is kept
+    saved = OmegaConf.load(files / "parts" / "config.yaml")
+    assert saved.simulation.steps == 20
+    assert "trust" not in saved
     assert "seed cannot be changed" in sognet("simulate", "resume=parts", "seed=1", fails=True, cwd=files)
     saved_model(files / "a.ckpt", n_latent=1, seed=5)
     assert "another checkpoint" in sognet("simulate", "resume=parts", "simulation.steps=30", fails=True, cwd=files)
@@ -95,6 +102,8 @@ def test_committees_in_a_field_relax(files):
         (["structure=none.extxyz"], "none.extxyz"),
         (["structure=start.extxyz", "engine=gromacs"], "engine=gromacs: there is ase"),
         (["structure=start.extxyz", "simulation.frame=4"], "has 1 frames"),
+        (["structure=start.extxyz", "simulation.steps=ten"], "simulation.steps=ten: Input should be a valid integer"),
+        (["structure=start.extxyz", "+simulation.stepps=3"], "no simulation.stepps; there are ensemble, steps"),
         (["structure=cluster.extxyz", "simulation=npt"], "not periodic, so there is no cell"),
         (["structure=copper.extxyz"], "the structure has Cu; the model knows Na, Cl"),
         (["resume=nowhere"], "no restart.npz"),
@@ -108,6 +117,34 @@ def test_what_cannot_be_simulated_ends_in_a_line(given, said, files):
     output = sognet("simulate", "checkpoint=a.ckpt", *given, fails=True, cwd=files)
     assert said in output
     assert "Traceback" not in output
+
+
+def test_what_a_folder_trusts_does_not_count(files):
+    """A stranger's folder cannot have its own module run by trusting it."""
+    given = ["checkpoint=a.ckpt", "structure=start.extxyz", "simulation=nve", *SHORT, "simulation.steps=1e1"]
+    sognet("simulate", *given, "hydra.run.dir=theirs", cwd=files)
+    (files / "evil.py").write_text("open('ran', 'w')\n")
+    checkpoint = torch.load(files / "a.ckpt", weights_only=True)
+    checkpoint["sognet"]["model"]["short_range"]["class"] = "evil.Descriptor"
+    torch.save(checkpoint, files / "a.ckpt")
+    config = OmegaConf.load(files / "theirs" / "config.yaml")
+    config.trust, config.hashes = ["evil"], [hashlib.sha256((files / "a.ckpt").read_bytes()).hexdigest()]
+    OmegaConf.save(config, files / "theirs" / "config.yaml")
+    resumed = ["simulate", "resume=theirs", "simulation.steps=2e1"]
+    assert "trust=[evil]" in sognet(*resumed, fails=True, cwd=files)
+    assert not (files / "ran").exists()
+    sognet(*resumed, "trust=[evil]", fails=True, cwd=files)
+    assert (files / "ran").exists()
+
+
+def test_a_field_along_periodic_directions_is_said_to_have_no_energy(files):
+    atoms = random_atoms()
+    atoms.pbc = True, True, False
+    write(files / "start.extxyz", atoms)
+    given = ["checkpoint=a.ckpt", "structure=start.extxyz", "simulation=nve", *SHORT, "simulation.steps=5"]
+    said = "the field has forces along periodic directions and no energy"
+    assert said not in sognet("simulate", *given, "simulation.field=[0,0,0.1]", "hydra.run.dir=a", cwd=files)
+    assert said in sognet("simulate", *given, "simulation.field=[0.1,0,0]", "hydra.run.dir=b", cwd=files)
 
 
 def test_sweeps_have_a_trajectory_for_each_value(files):

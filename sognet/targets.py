@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from sognet.periodicity import periodic_projector
+
 Values = TypeVar("Values", bound=Any)
 """A NumPy array or a tensor."""
 
@@ -86,7 +88,7 @@ class Target:
 
 def _along_periodic_directions(value: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
     """A tensor (3, ...) without its components along open directions."""
-    projector = np.linalg.pinv(cell[pbc]) @ cell[pbc] if pbc.any() else np.zeros((3, 3))
+    projector = periodic_projector(cell, pbc)
     for axis in range(np.ndim(value)):
         value = np.moveaxis(np.tensordot(projector, value, (1, axis)), 0, axis)
     return value

@@ -9,10 +9,8 @@ from torch_geometric.data import Batch, Data
 from vesin import NeighborList
 
 from sognet.data.structure import Structure, check_distances
+from sognet.nn.precision import FAR
 from sognet.targets import TARGETS, Target
-
-FAR = 100.0
-"""Å from the origin, beyond which single precision would cost forces their fifth digit."""
 
 
 def build_graph(structure: Structure, cutoff: float) -> Data:

@@ -12,6 +12,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from vesin import NeighborList
 
 from sognet.errors import InputError
+from sognet.periodicity import has_stress
 from sognet.targets import COMMON, further_targets
 
 REQUIRED = ("energy", "forces")
@@ -124,7 +125,7 @@ class Structure:
     @property
     def has_stress(self) -> bool:
         """Whether a stress is defined: a periodic direction, and a cell with a volume."""
-        return bool(self.pbc.any() and abs(np.linalg.det(self.cell)) > 0)
+        return has_stress(self.cell, self.pbc)
 
     def value(self, target: str) -> float | np.ndarray | None:
         """Reference value of a target by its name; None where the structure lacks it."""

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-FAR = 100.0
-"""Å from the origin, beyond which single precision would cost forces their fifth digit."""
+from sognet.nn.precision import FAR
 
 
 def near_first_atom(positions: Tensor, batch: Tensor, n_structures: int) -> Tensor:

@@ -83,15 +83,19 @@ def born_effective_charges(
         settings = {"retain_graph": True, "create_graph": create_graph, "allow_unused": True, "materialize_grads": True}
         return torch.autograd.grad(total, positions, **settings)[0] if total.requires_grad else positions * 0
 
-    vectors = graph.cell.detach() * graph.pbc[..., None]
-    reciprocal = torch.linalg.pinv(vectors.double()).to(positions.dtype)
-    phases = 2 * math.pi * _of_atoms(positions, reciprocal, graph.batch)  # (N, 3), zero along open directions
-    along_periodic = []
-    for d in range(3):
-        cosine, sine = phases[:, d].cos(), phases[:, d].sin()
-        of_sine, of_cosine = gradient((charges * sine).sum()), gradient((charges * cosine).sum())
-        along_periodic.append((cosine[:, None] * of_sine - sine[:, None] * of_cosine) / (2 * math.pi))
-    periodic = torch.einsum("ndb,nda->nab", torch.stack(along_periodic, 1), vectors[graph.batch])
+    periodic = open_part = positions.new_zeros(len(positions), 3, 3)
+    if graph.pbc.any():
+        vectors = graph.cell.detach() * graph.pbc[..., None]
+        reciprocal = torch.linalg.pinv(vectors.double()).to(positions.dtype)
+        phases = 2 * math.pi * _of_atoms(positions, reciprocal, graph.batch)  # (N, 3), zero along open directions
+        currents = []
+        for d in range(3):
+            cosine, sine = phases[:, d].cos(), phases[:, d].sin()
+            of_sine, of_cosine = gradient((charges * sine).sum()), gradient((charges * cosine).sum())
+            currents.append((cosine[:, None] * of_sine - sine[:, None] * of_cosine) / (2 * math.pi))
+        periodic = torch.einsum("ndb,nda->nab", torch.stack(currents, 1), vectors[graph.batch])
+    if graph.pbc.all():
+        return periodic, open_part
     opened = along_open_directions(positions, graph)
     of_net = gradient(charges.sum())  # zero where the net charge does not depend on the positions
     open_part = torch.stack([gradient((charges * opened[:, a]).sum()) for a in range(3)], 1)

@@ -6,6 +6,9 @@ from typing import Self
 import torch
 from torch import nn
 
+FAR = 100.0
+"""Å from the origin, beyond which single precision would cost forces their fifth digit."""
+
 
 class DoubleBuffers(nn.Module):
     """A module whose double-precision buffers stay so through .float(), .half() and .to(dtype)."""

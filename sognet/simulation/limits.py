@@ -5,6 +5,7 @@ from ase import Atoms
 from vesin import NeighborList
 
 from sognet.data.structure import CLOSEST
+from sognet.periodicity import periodic_projector
 from sognet.simulation.initial_structure import temperature
 from sognet.simulation.settings import SimulationSettings
 
@@ -44,8 +45,7 @@ def lost_atom(atoms: Atoms, extent: float) -> int | None:
     """An atom farther than a distance (Å) from the centre along the open directions; None where there is none."""
     if atoms.pbc.all():
         return None
-    vectors = atoms.cell.array[atoms.pbc]
-    opened = np.eye(3) - np.linalg.pinv(vectors) @ vectors if len(vectors) else np.eye(3)
+    opened = np.eye(3) - periodic_projector(atoms.cell.array, atoms.pbc)
     distances = np.linalg.norm((atoms.positions - np.median(atoms.positions, axis=0)) @ opened, axis=1)
     farthest = int(distances.argmax())
     return farthest if distances[farthest] > extent else None

@@ -6,6 +6,7 @@ import numpy as np
 from ase import Atoms
 
 from sognet.errors import InputError
+from sognet.periodicity import has_stress
 from sognet.simulation.calculator import SOGNetCalculator
 from sognet.simulation.dynamics import internal_state, make_dynamics, restore_internal_state
 from sognet.simulation.files import GrowingFile, columns_of, frame_text, line_of
@@ -117,7 +118,7 @@ class Simulation:
 
     @property
     def _has_stress(self) -> bool:
-        return bool(self.atoms.pbc.any() and abs(np.linalg.det(self.atoms.cell.array)) > 0)
+        return has_stress(self.atoms.cell.array, self.atoms.pbc)
 
     def _wants_stress(self, step: int) -> bool:
         """Whether an evaluation gives the stress, by the number of the step alone, so that resumed ones do the same."""

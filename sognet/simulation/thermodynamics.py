@@ -7,6 +7,7 @@ from ase import Atoms, units
 from ase.md.md import MolecularDynamics
 from ase.optimize import FIRE
 
+from sognet.periodicity import periodic_projector
 from sognet.simulation.dynamics import conserved_energy, largest_force
 from sognet.simulation.initial_structure import temperature
 from sognet.simulation.settings import SimulationSettings
@@ -41,9 +42,8 @@ def values_of(
 def pressure(atoms: Atoms, kinetic: bool) -> float:
     """Minus the mean stress along the periodic directions, GPa, with the part of the ideal gas where it is wanted."""
     stress = atoms.get_stress(voigt=False, include_ideal_gas=kinetic)
-    vectors = atoms.cell.array[atoms.pbc]
-    along = np.linalg.pinv(vectors) @ vectors  # projector on the periodic directions
-    return float(-np.trace(along @ stress) / len(vectors) / units.GPa)
+    along = periodic_projector(atoms.cell.array, atoms.pbc)
+    return float(-np.trace(along @ stress) / atoms.pbc.sum() / units.GPa)
 
 
 def drift(columns: Mapping[str, Sequence[float]], n_atoms: int) -> float | None:

@@ -14,7 +14,8 @@ from sognet.long_range.multiplier import SumOfGaussians
 N_WAVE_NUMBERS = 400
 
 CANCELLATION = 10.0
-"""Largest sum of |terms| over the largest value of their sum: Gaussians that cancel leave float32 no digits."""
+"""Largest sum of |terms| over the largest value of their sum, unless that of the kernel is larger: Gaussians that
+cancel leave float32 no digits."""
 
 
 def reduce_kernel(
@@ -76,6 +77,7 @@ def _fitted(
     """Weights and bandwidths (n,) of the closest shorter sum, and its change."""
     wanted = k**2 * (np.exp(-((k[:, None] / bandwidths) ** 2)) @ weights)
     scale = np.abs(wanted).max()
+    given = np.abs(k[:, None] ** 2 * np.exp(-((k[:, None] / bandwidths) ** 2)) * weights).sum(1).max()
     if scale == 0:
         return np.zeros(n), np.full(n, bandwidths.max()), 0.0
     bounds = np.log(k[0] / 10), np.log(0.999 * max_bandwidth)
@@ -95,7 +97,7 @@ def _fitted(
         solution = least_squares(misfit, start, bounds=bounds, xtol=1e-10, ftol=1e-10, max_nfev=200).x
         found, factors = terms(solution)
         change = np.abs(found @ factors - wanted / scale).max()
-        if np.abs(found * factors).sum(1).max() > CANCELLATION:
+        if np.abs(found * factors).sum(1).max() > max(CANCELLATION, given / scale):
             change = np.inf
         if best is None or change < best[2]:
             height = np.clip((k[:, None] ** 2 * np.exp(-((k[:, None] / np.exp(solution)) ** 2))).max(0), 1e-300, None)

@@ -244,15 +244,15 @@ def check_targets(loss: PotentialLoss, splits: Splits) -> None:
     used = [name for name in TARGETS if loss.uses(name)]
     for name in used:
         if train.count(name) == 0:
-            of_cluster = " of structures that are periodic and have a volume" if TARGETS[name].periodic else ""
+            periodic = " that is periodic and has a volume" if TARGETS[name].periodic else ""
             where, setting = train.first_without.get(name, splits.name), f"loss.{name}"
             remedy = f"set {setting}=0 to train without"
             if name not in WEIGHTS:
                 setting, keys = f"loss.targets.{name}", " or ".join(TARGETS[name].keys)
                 remedy = f"files name it {keys} (sognet.targets); leave it out of loss.targets to train without"
             raise InputError(
-                f"{where}: no {name}, but the loss gives it a weight ({setting}), and no training structure has "
-                f"one{of_cluster}; {remedy}"
+                f"{where}: no {name}, but the loss gives it a weight ({setting}), and no training structure{periodic} "
+                f"has one; {remedy}"
             )
     loss.labelled = {name: _share(splits, name) for name in used}
     if loss.needs_scales:

@@ -17,6 +17,9 @@ from sognet.data.split_identity import identities
 from sognet.data.splits import fill_defaults
 from sognet.errors import InputError
 from sognet.evaluation.evaluate import evaluate_checkpoints
+from sognet.model import load_model
+from sognet.simulation import predict
+from sognet.targets import TARGETS
 
 HARMLESS = {"_target_": "sognet.data.electrolyte", "n_ions": 8, "n_frames": 4}
 
@@ -160,6 +163,23 @@ def test_frames_without_forces_are_evaluated_though_not_trained_on_unasked(runs)
         load_splits(OmegaConf.create(settings), checkpoints[0])
     change(runs[1], partial_labels=True)  # beside a run of an earlier version, which has no such setting
     assert shared_splits([trained_configuration(file).dataset for file in checkpoints[:2]], checkpoints[:2])
+
+
+def test_charges_and_dipoles_that_a_run_was_trained_on_are_evaluated(runs, tmp_path):
+    frames = [labelled_atoms(5 + i % 3, seed=i, pbc=False) for i in range(12)]
+    for i, atoms in enumerate(frames):
+        atoms.info["dipole"] = [0.1 * i, 0.0, 1.0]
+    write(tmp_path / "mine.xyz", frames, format="extxyz")
+    config = OmegaConf.load(runs[0] / "config.yaml")
+    config.loss = {"targets": {"dipole": 1.0}}
+    OmegaConf.save(config, runs[0] / "config.yaml")
+    try:
+        summary = evaluated(str(runs[0]), tmp_path / "out")
+    finally:
+        TARGETS.pop("dipole", None)
+    model = load_model(runs[0], dtype="float64")
+    found = [predict(a, model, properties=["dipole"]).results[0]["dipole"] - a.info["dipole"] for a in frames]
+    assert summary["all"]["dipole_rmse"] == pytest.approx(1e3 * np.sqrt(np.square(found).mean()))
 
 
 def test_data_that_are_gone_are_named_with_the_run_and_the_remedy(runs, tmp_path):

@@ -76,6 +76,23 @@ def test_balanced_truncation_finds_the_poles_that_are_there():
     np.testing.assert_allclose(np.sort(balanced_truncation(weights, decays, 3)), [1.0, 4.0, 20.0], rtol=1e-6)
 
 
+def cancellation(kernel):
+    """Largest sum of |terms| over the largest value of their sum."""
+    k = torch.logspace(-3, 1, 2000)
+    terms = (kernel.weights[0, :, None] * torch.exp(-((k / kernel.bandwidths[0, :, None]) ** 2)) * k**2).detach()
+    return (terms.abs().sum(0).max() / terms.sum(0).abs().max()).item()
+
+
+@pytest.mark.parametrize(("seed", "tolerance"), [(191, 1e-3), (387, 1e-2), (118, 1e-3)])
+def test_gaussians_do_not_cancel_more_than_before(seed, tolerance):
+    """Fits of two or three to these kernels have terms ten thousand times as large as their sum."""
+    torch.manual_seed(seed)
+    bandwidths = 0.3 * torch.rand(1, 4) + 0.3
+    kernel = SumOfGaussians(torch.randn(1, 4), bandwidths)
+    shorter, _ = reduce_kernel(kernel, tolerance)
+    assert cancellation(shorter) <= max(10.0, 1.01 * cancellation(kernel))
+
+
 def test_single_precision_and_frozen_kernels_stay_so():
     kernel = SumOfGaussians.power_law(trainable=False).float()
     shorter, _ = reduce_kernel(kernel, 1e-3, 20.0)

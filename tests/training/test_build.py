@@ -10,12 +10,13 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
-from structures import labelled_atoms, small_model
+from structures import deep_potential, labelled_atoms, small_model
 
+from sognet import SOGNet
 from sognet.cli.configuration import CONFIGURATION
-from sognet.data import Keys, Splits, Structure
+from sognet.data import Keys, Splits, Structure, StructureDataModule
 from sognet.training.budget import set_limits
-from sognet.training.build import build_module, build_trainer, hint_at_total_charge
+from sognet.training.build import build_module, build_trainer, choices, hint_at_total_charge
 from sognet.training.configuration_checks import check
 from sognet.training.learning_rates import schedules
 from sognet.training.loss import PotentialLoss
@@ -31,6 +32,15 @@ def test_total_charges_that_the_model_does_not_see(caplog, charges, sees, told):
     with caplog.at_level(logging.WARNING):
         hint_at_total_charge(small_model(total_charge=sees), Splits("made", structures[:1], structures[1:]))
     assert ("from 0 to 1 e" in caplog.text and "model.total_charge=true" in caplog.text) == told
+
+
+def test_what_follows_from_the_data_is_said_in_a_line():
+    structures = [Structure.from_atoms(labelled_atoms(n, seed=n), Keys(), f"{n}") for n in (8, 10, 9)]
+    splits = Splits("made", structures)
+    said = choices(small_model(n_latent=2).float(), StructureDataModule(splits, 4.0, batch_size="auto"))
+    assert said == "cutoff 4 Å, 2 latent variables per atom, float32, batches of 7 structures of 9 atoms on average"
+    said = choices(SOGNet(deep_potential(), None), StructureDataModule(splits, 4.0, batch_size=None, max_atoms=40))
+    assert said == "cutoff 4 Å, float32"
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ def test_overfitting_by_hand(data, tmp_path):
 
 def test_without_validation_the_training_loss_decides(data, tmp_path):
     output, checkpoints, rows, _ = trained(data, tmp_path / "run", "trainer.limit_val_batches=0")
+    assert "cutoff 4 Å, 1 latent variable per atom, float32, batches of " in output
     losses = [float(row["train/loss"]) for row in rows if row.get("train/loss")]
     assert checkpoints[BEST]["epoch"] == losses.index(min(losses))
     assert "no checkpoint is the best" not in output

@@ -108,6 +108,8 @@ def _with_files(config: DictConfig, checkpoints: Sequence[Path]) -> DictConfig:
     if not config.structure:
         raise InputError("sognet simulate needs structure=<file> to start from")
     files = [str(path.absolute()) for path in checkpoints]
+    if missing := [file for file in files if not Path(file).is_file()]:
+        raise InputError(f"{missing[0]}: no such checkpoint")
     config = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=False))
     config.checkpoint, config.structure = files, str(Path(config.structure).absolute())
     config.hashes = [_hash(path) for path in files]

@@ -158,6 +158,11 @@ class PotentialLoss(nn.Module):
         limits, squares = self.limits(), {}
         for name, target in TARGETS.items():
             if self.weight(name) > 0:
+                if name not in out:
+                    raise InputError(
+                        f"the loss gives {name} a weight, and the model has no output of that name; what charges give "
+                        "needs a long range (model/long_range=none has none), other targets a model of your own"
+                    )
                 mean = self._mean(target, out[name], batch, n_atoms, limits.get(name))
                 terms[name] = self.physical_weight(name) * mean
                 if limits:

@@ -107,6 +107,8 @@ def test_committees_in_a_field_relax(files):
         (["structure=cluster.extxyz", "simulation=npt"], "not periodic, so there is no cell"),
         (["structure=copper.extxyz"], "the structure has Cu; the model knows Na, Cl"),
         (["resume=nowhere"], "no restart.npz"),
+        (["structure=start.extxyz", "checkpoint=none.ckpt"], "none.ckpt: no such checkpoint"),
+        (["structure=start.extxyz", "simulation.field=[0,1]"], "field must be three numbers in V/Å"),
     ],
 )
 def test_what_cannot_be_simulated_ends_in_a_line(given, said, files):

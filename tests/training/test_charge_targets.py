@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 from ase.io import read, write
 from fitting import metrics_of_epochs
-from structures import labelled_atoms, small_model
+from structures import deep_potential, labelled_atoms, small_model
 from torch.optim import Adam
+from torch_geometric.data import Batch
 
+from sognet import SOGNet
 from sognet.analysis.predictions import errors, predict, write_predictions
 from sognet.data import Keys, Splits, Structure, read_structures
 from sognet.data.graph import build_graph
+from sognet.errors import InputError
 from sognet.targets import OF_CHARGES, TARGETS, add_targets
 from sognet.training.build import check_targets
 from sognet.training.loss import PotentialLoss
@@ -80,6 +83,13 @@ def test_known_charges_have_no_error(structures):
     for label in ("charge", "dipole", "quadrupole", "born_charge"):
         assert found[f"{label}_rmse"] == pytest.approx(0, abs=1e-3), label
     assert (found["n_dipole"], found["n_quadrupole"]) == (8, 4)
+
+
+def test_a_model_without_charges_is_told_so(structures):
+    graph = build_graph(structures[0], 4.0)
+    batch = Batch.from_data_list([graph])
+    with pytest.raises(InputError, match="the loss gives dipole a weight, and the model has no output of that name"):
+        PotentialLoss(1.0, 1.0, targets={"dipole": 1.0})(SOGNet(deep_potential(), None)(batch), batch)
 
 
 def test_a_plain_model_learns_them(structures, tmp_path, device):

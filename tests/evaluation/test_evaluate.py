@@ -207,3 +207,17 @@ def test_total_charges_of_other_data_are_read_as_in_training():
     assert with_charge_key(dataset, "q_total", ["dataset=files", "dataset.charge_key=charge"]).charge_key == "charge"
     dimers = OmegaConf.create({"_target_": "sognet.data.dimers", "pair": "CC"})
     assert with_charge_key(dimers, "q_total", []) == dimers
+
+
+def test_other_data_are_evaluated_with_their_charges(tmp_path):
+    frames = [labelled_atoms(5 + i % 3, seed=i, pbc=False) for i in range(6)]
+    for i, atoms in enumerate(frames):
+        atoms.info["q_total"] = i - 2
+    write(tmp_path / "other.xyz", frames, format="extxyz")
+    checkpoint = saved_model(tmp_path / "a.ckpt", total_charge=True, charge_key="q_total")
+    named = OmegaConf.to_container(OmegaConf.load(CONFIGURATION / "dataset" / "files.yaml"))
+    named |= {"path": str(tmp_path / "other.xyz"), "test_fraction": None, "val_fraction": None}
+    summary = evaluated(str(checkpoint), tmp_path / "out", dataset=named)
+    found = predict(frames, load_model(checkpoint, dtype="float64")).energy
+    errors = [(e - a.info["energy"]) / len(a) for e, a in zip(found, frames, strict=True)]
+    assert summary["test"]["energy_rmse"] == pytest.approx(1e3 * np.sqrt(np.square(errors).mean()))

@@ -87,8 +87,8 @@ def cancellation(kernel):
 def test_gaussians_do_not_cancel_more_than_before(seed, tolerance):
     """Fits of two or three to these kernels have terms ten thousand times as large as their sum."""
     torch.manual_seed(seed)
-    bandwidths = 0.3 * torch.rand(1, 4) + 0.3
-    kernel = SumOfGaussians(torch.randn(1, 4), bandwidths)
+    bandwidths = 0.3 * torch.rand(1, 4, dtype=torch.float32).double() + 0.3
+    kernel = SumOfGaussians(torch.randn(1, 4, dtype=torch.float32), bandwidths)
     shorter, _ = reduce_kernel(kernel, tolerance)
     assert cancellation(shorter) <= max(10.0, 1.01 * cancellation(kernel))
 

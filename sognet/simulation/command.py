@@ -11,14 +11,13 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sognet.errors import InputError
 from sognet.simulation.calculator import SOGNetCalculator
+from sognet.simulation.engines import MakeEngine, find_engine
 from sognet.simulation.files import unwritable
 from sognet.simulation.initial_structure import first_atoms
 from sognet.simulation.restart import RESTART, RestartState
 from sognet.simulation.run import START, Simulation
 from sognet.simulation.settings import SimulationSettings
 from sognet.trust import trusted_names
-
-ENGINES = ("ase",)
 
 CONFIG = "config.yaml"
 
@@ -51,7 +50,8 @@ def run_simulation(config: DictConfig, find_checkpoints: Callable[[DictConfig], 
 
 
 def _begun(config: DictConfig, find_checkpoints: Callable[[DictConfig], Sequence[Path]]) -> Simulation:
-    settings, folder = _settings(config), Path(str(config.folder)).absolute()
+    settings, make_engine = _settings(config), _engine(config)
+    folder = Path(str(config.folder)).absolute()
     config = _with_files(config, find_checkpoints(config))
     if (folder / RESTART).exists():
         _check_same_settings(config, folder)
@@ -59,7 +59,7 @@ def _begun(config: DictConfig, find_checkpoints: Callable[[DictConfig], Sequence
     calculator = _calculator(config, settings)
     charge_key = calculator.evaluator.charge_key
     atoms = first_atoms(config.structure, settings.frame, config.format, charge_key)
-    simulation = Simulation(atoms, calculator, settings, folder)
+    simulation = Simulation(atoms, calculator, settings, folder, make_engine)
     _save(config, folder)
     simulation.begin()
     return simulation
@@ -79,10 +79,10 @@ def _continued(folder: Path, given: Sequence[str], trust: ListConfig | str) -> S
     config = _resumed(folder, given)
     config.trust = trust
     _check_same_checkpoints(config, folder)
-    settings = _settings(config)
+    settings, make_engine = _settings(config), _engine(config)
     calculator = _calculator(config, settings)
     atoms = first_atoms(folder / START, charge_key=calculator.evaluator.charge_key)
-    simulation = Simulation(atoms, calculator, settings, folder)
+    simulation = Simulation(atoms, calculator, settings, folder, make_engine)
     simulation.continue_from(state)
     if given:
         _save(config, folder)
@@ -96,9 +96,11 @@ def _calculator(config: DictConfig, settings: SimulationSettings) -> SOGNetCalcu
     return SOGNetCalculator(models, config.device, config.dtype, config.charge_key, trust, field)
 
 
+def _engine(config: DictConfig) -> MakeEngine:
+    return find_engine(str(config.engine), trusted_names(config.trust))
+
+
 def _settings(config: DictConfig) -> SimulationSettings:
-    if config.engine not in ENGINES:
-        raise InputError(f"engine={config.engine}: there is {', '.join(ENGINES)}")
     values = OmegaConf.to_container(config.simulation, resolve=True)
     return SimulationSettings.of(values | {"seed": config.seed})
 

@@ -8,7 +8,8 @@ from ase import Atoms
 from sognet.errors import InputError
 from sognet.periodicity import has_stress
 from sognet.simulation.calculator import SOGNetCalculator
-from sognet.simulation.dynamics import internal_state, make_dynamics, restore_internal_state
+from sognet.simulation.engines import MakeEngine
+from sognet.simulation.engines.ase import ASEEngine
 from sognet.simulation.files import GrowingFile, columns_of, frame_text, line_of
 from sognet.simulation.initial_structure import draw_velocities
 from sognet.simulation.limits import exceeded_limit, exceeded_uncertainty, too_close
@@ -26,7 +27,7 @@ FAILURES = (InputError, np.linalg.LinAlgError)
 
 
 class Simulation:
-    """Dynamics or relaxation by ASE, at its start.
+    """Dynamics or relaxation by an engine, at its start.
 
     Parameters
     ----------
@@ -34,13 +35,21 @@ class Simulation:
     calculator : of the model; its field acts.
     settings : what is asked for.
     folder : where everything is written; it exists.
+    make_engine : what moves the atoms.
 
     Raises
     ------
-    InputError : the model does not know the structure, or the settings do not fit it.
+    InputError : the model does not know the structure, or the settings do not fit it or the engine.
     """
 
-    def __init__(self, atoms: Atoms, calculator: SOGNetCalculator, settings: SimulationSettings, folder: Path) -> None:
+    def __init__(
+        self,
+        atoms: Atoms,
+        calculator: SOGNetCalculator,
+        settings: SimulationSettings,
+        folder: Path,
+        make_engine: MakeEngine = ASEEngine,
+    ) -> None:
         if settings.max_uncertainty is not None and len(calculator.evaluator.members) < 2:
             raise InputError("simulation.max_uncertainty needs a committee, checkpoint=[a.ckpt,b.ckpt]")
         calculator.evaluator.structure(atoms, "the first structure")
@@ -52,7 +61,9 @@ class Simulation:
         elif not self.has_own_velocities:
             draw_velocities(atoms, settings.temperature, self.rng)
         atoms.calc = calculator
-        self.dynamics = make_dynamics(atoms, settings, self.rng)
+        self.engine = make_engine(atoms, settings, self.rng)
+        if settings.relaxes and not hasattr(self.engine, "largest_force"):
+            raise InputError("simulation=relax: this engine does not relax; use engine=ase")
         self.trajectory, self.thermo = (GrowingFile(folder / name) for name in ("trajectory.extxyz", "thermo.csv"))
         self.step = 0
         self.columns: dict[str, list[float]] = {}
@@ -80,8 +91,8 @@ class Simulation:
         InputError : the files of the folder do not belong to it.
         """
         put_back(self.atoms, state.arrays, self.folder)
-        restore_internal_state(self.dynamics, state.arrays)
         self.rng.bit_generator.state = state.random
+        self.engine.restore(state.arrays)
         self.step = state.step
         for file in (self.trajectory, self.thermo):
             file.cut(state.sizes[file.path.name])
@@ -135,8 +146,7 @@ class Simulation:
         self.step += 1
         self.calculator.with_stress = self._wants_stress(self.step)
         try:
-            self.dynamics.step()
-            self.dynamics.nsteps = self.step
+            self.engine.step(self.step)
             if self.settings.relaxes:
                 self._evaluate()
         except FAILURES as error:
@@ -160,7 +170,7 @@ class Simulation:
         return InputError(f"stopped at step {self.step}{when}: {reason}, everything before it in {self.folder}")
 
     def _record(self) -> None:
-        values = values_of(self.atoms, self.dynamics, self.settings, self.step)
+        values = values_of(self.atoms, self.engine, self.settings, self.step)
         self.trajectory.append(self._frame())
         self.thermo.append(line_of(values, header=not self.columns))
         for name, value in values.items():
@@ -176,14 +186,12 @@ class Simulation:
         GrowingFile(path).append(self._frame())
 
     def _save(self) -> None:
-        arrays = arrays_of(self.atoms) | internal_state(self.dynamics)
+        arrays = arrays_of(self.atoms) | self.engine.state()
         sizes = {file.path.name: file.size for file in (self.trajectory, self.thermo)}
         RestartState(self.step, arrays, self.rng.bit_generator.state, sizes).write(self.folder)
 
     def _is_relaxed(self) -> bool:
-        if not self.settings.relaxes:
-            return False
-        return bool(np.linalg.norm(self.dynamics.atoms.get_forces(), axis=1).max() <= self.settings.fmax)
+        return self.settings.relaxes and self.engine.largest_force() <= self.settings.fmax
 
     def _numbers(self) -> str:
         last = {name: values[-1] for name, values in self.columns.items()}

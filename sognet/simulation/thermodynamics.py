@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from ase import Atoms, units
-from ase.md.md import MolecularDynamics
-from ase.optimize import FIRE
 
 from sognet.periodicity import periodic_projector
-from sognet.simulation.dynamics import conserved_energy, largest_force
+from sognet.simulation.engines import Engine
 from sognet.simulation.initial_structure import temperature
 from sognet.simulation.settings import SimulationSettings
 
@@ -16,19 +14,17 @@ TIME, TEMPERATURE, CONSERVED = "time (ps)", "temperature (K)", "conserved energy
 POTENTIAL, FORCE = "potential energy (eV)", "largest force (eV/Å)"
 
 
-def values_of(
-    atoms: Atoms, dynamics: MolecularDynamics | FIRE, settings: SimulationSettings, step: int
-) -> dict[str, float]:
+def values_of(atoms: Atoms, engine: Engine, settings: SimulationSettings, step: int) -> dict[str, float]:
     """Line of thermo.csv, with units in the names; pressure and volume where the structure is periodic."""
     potential = float(atoms.get_potential_energy())
     values: dict[str, float] = {"step": step}
     if settings.relaxes:
-        values |= {POTENTIAL: potential, FORCE: largest_force(dynamics)}
+        values |= {POTENTIAL: potential, FORCE: engine.largest_force()}
     else:
         kinetic = float(atoms.get_kinetic_energy())
         values |= {TIME: settings.time(step), POTENTIAL: potential, "kinetic energy (eV)": kinetic}
         values |= {"total energy (eV)": potential + kinetic, TEMPERATURE: temperature(atoms)}
-        if (conserved := conserved_energy(dynamics)) is not None:
+        if (conserved := engine.conserved_energy()) is not None:
             values[CONSERVED] = conserved
     if "stress" in atoms.calc.results:
         values["pressure (GPa)"] = pressure(atoms, kinetic=not settings.relaxes)

@@ -100,7 +100,7 @@ def test_committees_in_a_field_relax(files):
     [
         ([], "sognet simulate needs structure=<file>"),
         (["structure=none.extxyz"], "none.extxyz"),
-        (["structure=start.extxyz", "engine=gromacs"], "engine=gromacs: there is ase"),
+        (["structure=start.extxyz", "engine=gromacs"], "engine=gromacs: there is ase, "),
         (["structure=start.extxyz", "simulation.frame=4"], "has 1 frames"),
         (["structure=start.extxyz", "simulation.steps=ten"], "simulation.steps=ten: Input should be a valid integer"),
         (["structure=start.extxyz", "+simulation.stepps=3"], "no simulation.stepps; there are ensemble, steps"),

@@ -37,11 +37,13 @@ TEMPERATURE = 300.0  # K
 DIAMETER = 3.0  # Lennard-Jones σ, Å
 WELL_DEPTH = 0.01  # Lennard-Jones ε, eV
 LENNARD_JONES_CUTOFF = 2 * DIAMETER
+WIDER_DIAMETER = 4.5  # Å, of ions with another power of the distance, whose tail is a good part of their forces then
 SWITCH_ONSET = DIAMETER  # where the control begins to switch its Coulomb forces off
 MOLAR = units.mol / 1e27  # ions per Å³ in 1 mol/L
 TIME_STEP = 15.0  # fs
 STEPS_BETWEEN_FRAMES = 15
 STEPS_BEFORE_FIRST_FRAME = 200
+EXPONENTS = (1, 2, 3, 4, 5, 6)
 THREADS = 1  # with several, the order of sums and so the trajectory would vary
 
 logger = logging.getLogger(__name__)
@@ -56,19 +58,21 @@ class IonCalculator(Calculator):
     box_length : Å, of the cubic box; sets the split of the Ewald sum.
     interaction : "coulomb" for the Ewald sum (torch-pme), "short_range" for Coulomb forces switched off smoothly
         before the cutoff of the Lennard-Jones forces.
+    exponent : p of q_i q_j σ^(p−1)/r^p in the place of Coulomb's 1/r, which it equals at σ = 4.5 Å; summed over all
+        images. The ions are wider then and repel each other without attraction.
     """
 
     implemented_properties = ("energy", "forces")
 
-    def __init__(self, charges: np.ndarray, box_length: float, interaction: str = "coulomb") -> None:
+    def __init__(self, charges: np.ndarray, box_length: float, interaction: str = "coulomb", exponent: int = 1) -> None:
         super().__init__()
         self.charges = torch.from_numpy(charges)[:, None]
         self.interaction = interaction
+        self.contact = _lennard_jones if exponent == 1 else _repulsion
         self.cutoff = box_length / 2 if interaction == "coulomb" else LENNARD_JONES_CUTOFF
         smearing = self.cutoff / 5.0  # forces converged to 1e-6 eV/Å
-        self.ewald = torchpme.EwaldCalculator(
-            torchpme.CoulombPotential(smearing=smearing), lr_wavelength=smearing
-        ).double()
+        wavelength = smearing if exponent == 1 else smearing / 2
+        self.ewald = torchpme.EwaldCalculator(_potential(exponent, smearing), lr_wavelength=wavelength).double()
 
     def calculate(self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes) -> None:
         """Energy (eV) and forces (eV/Å)."""
@@ -80,7 +84,7 @@ class IonCalculator(Calculator):
         cell = torch.from_numpy(atoms.cell.array)
         vectors = positions[pairs[:, 1]] - positions[pairs[:, 0]] + torch.from_numpy(shift.astype(float)) @ cell
         distance = vectors.norm(dim=1)
-        energy = _lennard_jones(distance).sum()
+        energy = self.contact(distance).sum()
         if self.interaction == "coulomb":
             electrostatic = (self.charges * self.ewald(self.charges, cell, positions, pairs, distance)).sum()
         else:
@@ -100,6 +104,7 @@ def electrolyte(
     seed: int = 0,
     val_seed: int | None = None,
     root: str | None = None,
+    exponent: int = 1,
 ) -> Splits:
     """Configurations of ions in a cubic periodic box; generated once, then read from the cache.
 
@@ -113,21 +118,28 @@ def electrolyte(
     seed : of the initial configuration, the thermostat and the split.
     val_seed : of another draw of the validation structures, with the same test structures.
     root : folder of the cache; by default the user's cache.
+    exponent : p of the charges' interaction q_i q_j σ^(p−1)/r^p in the place of Coulomb's 1/r, which it equals at
+        σ = 4.5 Å, the diameter of the ions then: synthetic data whose decay is known.
 
     Raises
     ------
-    InputError : an unknown interaction, an odd number of ions, or a cache that cannot be written to.
+    InputError : an unknown interaction or exponent, an odd number of ions, or a cache that cannot be written to.
     """
     if interaction not in ("coulomb", "short_range"):
         raise InputError(f"dataset.interaction must be coulomb or short_range, got {interaction!r}")
+    if exponent not in EXPONENTS or (exponent != 1 and interaction != "coulomb"):
+        known = ", ".join(map(str, EXPONENTS))
+        raise InputError(f"dataset.exponent must be one of {known}, 1 for short_range, got {exponent!r}")
     if n_ions % 2 or n_ions < 2 or n_frames < 1:
         raise InputError(f"need an even number of ions and at least one frame, got {n_ions} and {n_frames}")
     settings = {"interaction": interaction, "n_ions": n_ions, "concentration": concentration, "n_frames": n_frames}
+    if exponent != 1:
+        settings |= {"exponent": exponent, "diameter": WIDER_DIAMETER}
     path = _cached(settings | {"seed": seed}, root)
     with made_once(path) as partial:
         if partial:
             frames = track(
-                sample(interaction, n_ions, concentration, n_frames, seed),
+                sample(interaction, n_ions, concentration, n_frames, seed, exponent),
                 description="sampling the electrolyte",
                 total=n_frames,
                 transient=True,
@@ -136,7 +148,7 @@ def electrolyte(
                 write(partial, list(frames), format="extxyz")
             logger.info("sampled %d configurations of %d ions, kept in %s", n_frames, n_ions, path)
     parts = split_off(read_structures(path), val_fraction, test_fraction, seed, val_seed)
-    return Splits(f"electrolyte-{interaction}", *parts)
+    return Splits(f"electrolyte-{interaction}" + (f"-{exponent}" if exponent != 1 else ""), *parts)
 
 
 @contextmanager
@@ -150,7 +162,9 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def sample(interaction: str, n_ions: int, concentration: float, n_frames: int, seed: int) -> Iterable[Atoms]:
+def sample(
+    interaction: str, n_ions: int, concentration: float, n_frames: int, seed: int, exponent: int = 1
+) -> Iterable[Atoms]:
     """Frames of a Langevin trajectory, with energy and forces."""
     rng = np.random.default_rng(seed)
     length = (n_ions / (2 * concentration * MOLAR)) ** (1 / 3)
@@ -160,7 +174,7 @@ def sample(interaction: str, n_ions: int, concentration: float, n_frames: int, s
     signs = np.where(np.arange(n_ions) < n_ions // 2, 1.0, -1.0)
     symbols = np.where(signs > 0, "Na", "Cl").tolist()
     atoms = Atoms(symbols, positions=sites, cell=[length] * 3, pbc=True)
-    atoms.calc = IonCalculator(signs, length, interaction)
+    atoms.calc = IonCalculator(signs, length, interaction, exponent)
     dynamics = Langevin(
         atoms, TIME_STEP * units.fs, temperature_K=TEMPERATURE, friction=0.003 / units.fs, rng=rng, fixcm=False
     )
@@ -175,6 +189,13 @@ def sample(interaction: str, n_ions: int, concentration: float, n_frames: int, s
         yield frame
 
 
+def _potential(exponent: int, smearing: float) -> torchpme.Potential:
+    """σ^(p−1)/r^p with its split for the Ewald sum."""
+    if exponent == 1:
+        return torchpme.CoulombPotential(smearing=smearing)
+    return torchpme.InversePowerLawPotential(exponent, smearing=smearing, prefactor=WIDER_DIAMETER ** (exponent - 1))
+
+
 def _lennard_jones(distance: torch.Tensor) -> torch.Tensor:
     """4ε[(σ/r)¹² − (σ/r)⁶], shifted in energy and force to reach zero at the cutoff."""
     cutoff = torch.tensor(LENNARD_JONES_CUTOFF, dtype=distance.dtype)
@@ -186,10 +207,20 @@ def _lennard_jones(distance: torch.Tensor) -> torch.Tensor:
     return torch.where(inside, energy, 0.0)
 
 
+def _repulsion(distance: torch.Tensor) -> torch.Tensor:
+    """4ε(σ/r)¹² of wider ions, switched off before the cutoff."""
+    return 4 * WELL_DEPTH * (WIDER_DIAMETER / distance) ** 12 * _switch(distance)
+
+
 def _switched_inverse(distance: torch.Tensor) -> torch.Tensor:
-    """1/r, switched off between σ and 2σ by the polynomial that is twice continuously differentiable."""
+    """1/r, switched off before the cutoff."""
+    return _switch(distance) / distance
+
+
+def _switch(distance: torch.Tensor) -> torch.Tensor:
+    """From 1 at 3 Å to 0 at 6 Å by the polynomial that is twice continuously differentiable."""
     x = ((distance - SWITCH_ONSET) / (LENNARD_JONES_CUTOFF - SWITCH_ONSET)).clamp(0.0, 1.0)
-    return (1 - x**3 * (10 - 15 * x + 6 * x**2)) / distance
+    return 1 - x**3 * (10 - 15 * x + 6 * x**2)
 
 
 def _cached(settings: dict[str, Any], root: str | None) -> Path:

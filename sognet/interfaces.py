@@ -58,7 +58,9 @@ class Plan(Protocol):
 class LongRange(Protocol):
     """Long-range layer: `sognet.long_range.FourierConvolution`, or a module of one's own.
 
-    Only `forward` is required. `plan`, `regularization` and `diagnostics` are used where a layer has them.
+    Only `forward` is required. `plan`, `regularization` and `diagnostics` are used where a layer has them. A layer with
+    an attribute `n_species`, the number of species of the short-range model, gets latents (N, P·n_species) that are
+    zero but in the columns p·n_species + s of the atom's species s.
     """
 
     def __call__(

@@ -168,7 +168,8 @@ def _long_range(summary: Mapping[str, Any]) -> Iterator[str]:
     if others:
         yield f"long-range layer: {', '.join(f'{name} {readable(value)}' for name, value in others.items())}"
     several = len(summary.get("kernel", ())) > 1
-    for channel, decay in enumerate(summary.get("kernel", ())):
+    for number, decay in enumerate(summary.get("kernel", ())):
+        channel = decay.get("channel", number)
         yield f"long-range kernel{f' {channel}' if several else ''}: {_kernel(decay, summary)}"
 
 

@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import combinations_with_replacement
 from typing import Any
 
 import torch
@@ -82,14 +83,14 @@ def tilted(kernel: SumOfGaussians, exponent: float) -> Iterator[None]:
 def decays(model: SOGNet, boxes: Boxes, sensitivity: float | None, force_rmse: float | None) -> list[dict[str, Any]]:
     """The fitted decay of each channel's kernel, with what can be said of it; empty where the layer has none.
 
-    `initial_exponent` is that of the kernel before training, and `status` one of `fixed`, `hidden` (half of the box is
-    not longer than the cutoff), `undetermined` (another exponent raises the force error by less than NOTICED),
-    `unchanged` (the exponent is that of the start), `found`.
+    `channel` says whose kernel it is, `initial_exponent` is that of the kernel before training, and `status` one of
+    `fixed`, `hidden` (half of the box is not longer than the cutoff), `undetermined` (another exponent raises the force
+    error by less than NOTICED), `unchanged` (the exponent is that of the start), `found`.
     """
     kernel = kernel_of(model.long_range)
     if kernel is None:
         return []
-    initial = initial_kernel(kernel)
+    initial, names = initial_kernel(kernel), channel_names(model, kernel.n_channels)
     found = []
     for channel in range(kernel.n_channels):
         decay = fitted_decay(kernel, model.cutoff, boxes.length, channel, boxes.periodic)
@@ -107,8 +108,18 @@ def decays(model: SOGNet, boxes: Boxes, sensitivity: float | None, force_rmse: f
             status = "unchanged"
         else:
             status = "found"
-        found.append(vars(decay) | {"initial_exponent": exponent, "status": status})
+        found.append(vars(decay) | {"channel": names[channel], "initial_exponent": exponent, "status": status})
     return found
+
+
+def channel_names(model: SOGNet, n_channels: int) -> list[str]:
+    """Names of the kernel's channels: their number, that of the latent, or the pair of elements."""
+    if model.species_columns is None:
+        return [str(channel) for channel in range(n_channels)]
+    pairs = ["-".join(pair) for pair in combinations_with_replacement(model.species, 2)]
+    if n_channels == len(pairs):
+        return pairs
+    return [f"{latent} {pair}" for latent in range(n_channels // len(pairs)) for pair in pairs]
 
 
 def error_rise(sensitivity: float, force_rmse: float) -> float:

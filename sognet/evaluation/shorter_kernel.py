@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
+from sognet.analysis.long_range_share import channel_names
 from sognet.analysis.predictions import predict
 from sognet.data import Keys, Structure, Units, read_structures
 from sognet.errors import InputError
@@ -50,7 +51,7 @@ def reduce_checkpoint(config: DictConfig) -> None:
     file = Path(config.folder).absolute() / "reduced.ckpt"
     save(model, file)
     seen = "any structures" if box is None else f"periods up to {box:.3g} Å"
-    for channel, change in enumerate(changes):
+    for channel, change in zip(channel_names(model, len(changes)), changes, strict=True):
         print(
             f"channel {channel}: {kernel.n_gaussians} -> {shorter.n_gaussians} Gaussians, "
             f"k²ĝ(k) changes by {change:.1e} of its largest value, for {seen}"

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from sognet.long_range import open_directions, structure_factor
 from sognet.long_range.decay import fitted_decay
 from sognet.long_range.grouping import Group, Plan
+from sognet.long_range.input_shapes import check_channels, check_shapes
 from sognet.long_range.mesh_size import FINEST
 from sognet.long_range.multiplier import SumOfGaussians
 from sognet.long_range.open_directions import stand_in_cells
 from sognet.long_range.pair_sum import pair_energies
 from sognet.long_range.plan import make_plan
 from sognet.long_range.reciprocal_grid import grid_of
+from sognet.long_range.species_pairs import SpeciesPairs, n_pairs
 from sognet.nn.validity import nan_unless
 
 METHODS = ("auto", "separable", "mesh", "nufft", "direct")
@@ -39,6 +41,8 @@ class FourierConvolution(nn.Module):
     include_zero_mode : keep k = 0, where a net latent charge interacts with itself; without it a uniform
         background neutralises the cell. Structures with an open direction have no background: they keep it. Or one of
         these for each latent channel.
+    n_species : S, of kernels that are those of pairs of species (sognet.long_range.species_pairs): latents are then
+        (N, P·S), those of an atom in the columns p·S + s of its species s.
 
     Raises
     ------
@@ -57,6 +61,7 @@ class FourierConvolution(nn.Module):
         method: str = "auto",
         remove_self_interaction: bool = False,
         include_zero_mode: bool | Sequence[bool] = False,
+        n_species: int = 1,
     ) -> None:
         super().__init__()
         if method not in METHODS:
@@ -75,10 +80,18 @@ class FourierConvolution(nn.Module):
         self.method = method
         self.remove_self_interaction = remove_self_interaction
         self.include_zero_mode = include_zero_mode if isinstance(include_zero_mode, bool) else list(include_zero_mode)
-        if self._of_channels and kernel.n_channels not in (1, len(self.include_zero_mode)):
+        self.n_species = n_species
+        self.pairs = SpeciesPairs(n_species) if n_species > 1 else None
+        if n_species < 1 or kernel.n_channels % n_pairs(n_species):
+            raise ValueError(
+                f"the kernel has {kernel.n_channels} channels; for n_species={n_species} there is one for each of "
+                f"{n_pairs(n_species)} pairs, or a multiple of that"
+            )
+        n_kernels = kernel.n_channels // n_pairs(n_species)
+        if self._of_channels and n_kernels not in (1, len(self.include_zero_mode)):
             raise ValueError(
                 f"include_zero_mode={self.include_zero_mode} is for {len(self.include_zero_mode)} latent channels, "
-                f"but the kernel has {kernel.n_channels}"
+                f"but the kernel has {n_kernels}"
             )
 
     def forward(
@@ -94,7 +107,8 @@ class FourierConvolution(nn.Module):
 
         Parameters
         ----------
-        latent : (N, P), in e where P = 1 and the kernel carries Coulomb's constant.
+        latent : (N, P), in e where P = 1 and the kernel carries Coulomb's constant; (N, P·S) with kernels of pairs of
+            species.
         positions : (N, 3), Å.
         cell : (B, 3, 3), lattice vectors in rows, Å.
         pbc : (B, 3) bool, the periodic directions of each structure; default true. What `cell` has in the others is not
@@ -111,7 +125,8 @@ class FourierConvolution(nn.Module):
         ------
         ValueError : shapes that do not fit, a periodic cell without volume, a plan that does not serve.
         """
-        self._check_shapes(latent, positions, cell, batch, plan)
+        check_shapes(latent, positions, cell, batch, plan)
+        check_channels(latent.shape[1], self.kernel.n_channels, self.n_species, self.include_zero_mode)
         if plan is None:
             plan = self.plan(cell, pbc, batch, positions, latent.shape[1], fixed_cells=True)
             return self._of_groups(plan, latent, positions, cell)
@@ -157,7 +172,7 @@ class FourierConvolution(nn.Module):
         ----------
         cell, pbc, batch, positions : as for the forward pass; positions may be left out where `batch` is given and no
             structure is periodic along some directions only.
-        n_latent : P, for the choice of the method; by default the number of channels of the kernel.
+        n_latent : columns of the latents, for the choice of the method; by default as many as the kernel is for.
         fixed_cells : the cells will stay exactly these, and what depends on them alone is not computed again where no
             derivative by them is asked for.
         device : kind of device, "cpu" or "cuda", on which it is used; by default that of the cells.
@@ -168,10 +183,15 @@ class FourierConvolution(nn.Module):
         """
         n_atoms = len(batch if positions is None else positions)
         zero_mode = any(self.include_zero_mode) if self._of_channels else self.include_zero_mode
-        settings = self.k_cut, zero_mode, self.method, n_latent or self.kernel.n_channels
+        kernels_of_pairs = n_pairs(self.n_species)
+        n_latent = n_latent or self.kernel.n_channels // kernels_of_pairs * self.n_species
+        settings = self.k_cut, zero_mode, self.method, n_latent
         accuracy = self.tolerance, self.kernel.k_cut(self.tolerance)
         with torch.inference_mode(False), torch.no_grad():
-            return make_plan(cell, pbc, batch, n_atoms, *settings, cell.dtype, accuracy, fixed_cells, device, positions)
+            return make_plan(
+                *(cell, pbc, batch, n_atoms, *settings, cell.dtype, accuracy, fixed_cells, device, positions),
+                n_kernels=kernels_of_pairs,
+            )
 
     def potential(
         self,
@@ -217,12 +237,14 @@ class FourierConvolution(nn.Module):
         those of the plan.
         """
         if group.method == "pairs":
-            energies = pair_energies(self.kernel, latent, positions)
+            energies = pair_energies(self.kernel, latent, positions, self.pairs)
         else:
             energies = self._reciprocal_sum(group, latent, positions, cell, fixed)
         if self.remove_self_interaction:
-            self_potential = self.kernel.at_squared_distance(latent.new_zeros(1))  # (P or 1, 1)
-            energies = energies - 0.5 * (latent.square() * self_potential[:, 0]).sum((1, 2))
+            at_zero = self.kernel.at_squared_distance(latent.new_zeros(1))[:, 0]  # (P or 1,)
+            if self.pairs is not None:
+                return energies - self.pairs.self_energies(at_zero, latent)
+            energies = energies - 0.5 * (latent.square() * at_zero).sum((1, 2))
         return energies
 
     def _reciprocal_sum(self, group: Group, latent: Tensor, positions: Tensor, cell: Tensor, fixed: bool) -> Tensor:
@@ -246,42 +268,21 @@ class FourierConvolution(nn.Module):
             real, imaginary = structure_factor.separable(latent, fractional, group.bounds)
         else:
             real, imaginary = structure_factor.direct(latent, fractional, grid.modes)
-        power = real.square() + imaginary.square()  # (G, P, K)
         if directions is None:
             multiplier = self.kernel.multiplier(grid.k_squared)  # (P or 1, G, K)
             if self._of_channels:
                 kept = torch.tensor(self.include_zero_mode, device=multiplier.device)[:, None, None]
+                kept = kept.repeat_interleave(n_pairs(self.n_species), 0)
+                multiplier = multiplier.repeat(len(kept) // len(multiplier), 1, 1)
                 multiplier = torch.where(kept | (grid.k_squared > 0), multiplier, 0.0)  # (P, G, K)
         else:
             multiplier = open_directions.multiplier(self.kernel, grid.inverse_cells, directions)
+        if self.pairs is None:
+            power = real.square() + imaginary.square()  # (G, P, K)
+        else:
+            power = self.pairs.products(real, imaginary, len(multiplier))  # (G, pairs or P·pairs, K)
         multiplier = multiplier * grid.multiplicity
         return (multiplier.transpose(0, 1) * power).sum((1, 2)) / (2 * grid.volumes)
-
-    def _check_shapes(
-        self, latent: Tensor, positions: Tensor, cell: Tensor, batch: Tensor | None, plan: Plan | None
-    ) -> None:
-        if latent.ndim != 2 or positions.shape != (len(latent), 3) or cell.shape[1:] != (3, 3):
-            raise ValueError(
-                "expected latent (N, P), positions (N, 3) and cell (B, 3, 3), got "
-                f"{tuple(latent.shape)}, {tuple(positions.shape)} and {tuple(cell.shape)}"
-            )
-        if self._of_channels and len(self.include_zero_mode) != latent.shape[1]:
-            raise ValueError(
-                f"include_zero_mode={self.include_zero_mode} is for {len(self.include_zero_mode)} latent channels, "
-                f"but there are {latent.shape[1]}"
-            )
-        if self.kernel.n_channels not in (1, latent.shape[1]):
-            raise ValueError(
-                f"the kernel has {self.kernel.n_channels} channels and the latents {latent.shape[1]}; "
-                "a kernel has one channel (shared) or as many as the latents"
-            )
-        if batch is None and len(cell) != 1:
-            raise ValueError(f"{len(cell)} cells were given; `batch` must say which structure each atom belongs to")
-        if plan is not None and (plan.n_atoms, plan.n_structures) != (len(positions), len(cell)):
-            raise ValueError(
-                f"the plan is for {plan.n_atoms} atoms in {plan.n_structures} structures, but {len(positions)} atoms "
-                f"in {len(cell)} were given; make a new one"
-            )
 
     @property
     def _of_channels(self) -> bool:

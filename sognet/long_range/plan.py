@@ -60,10 +60,11 @@ def make_plan(
     fixed_cells: bool = False,
     device: str | None = None,
     positions: Tensor | None = None,
+    n_kernels: int = 1,
 ) -> Plan:
     """Plan for structures with cells (B,3,3) in Å and the periodicity (B,3) of each, atoms (N,) in them, and their
     positions (N,3) in Å where a direction is open. The accuracy is the tolerance and the wave number beyond which the
-    multiplier is below that.
+    multiplier is below that; n_kernels how many a pair of atoms is summed with.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def make_plan(
     lattice = cell.detach().cpu().double()
     by_fourier = counts > 0
     if not periodic.all():
-        by_fourier &= periodic.any(1) | (counts > PAIRS_BELOW * math.sqrt(n_latent))
+        by_fourier &= periodic.any(1) | (counts > PAIRS_BELOW * math.sqrt(n_latent / n_kernels))
         if (by_fourier & ~periodic.all(1)).any():
             lattice = _stand_in_lattices(lattice, periodic, by_fourier, batch, positions)
     groups = _grouped(

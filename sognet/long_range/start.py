@@ -1,10 +1,14 @@
-"""Fourier convolution layers by the start of their kernel, with all settings flat: what configurations use."""
+"""Fourier convolution layers by the start of their kernel, with all settings flat: what configurations use.
+
+With `n_species` the kernel has its channels for every pair of species, all alike at the start.
+"""
 
 import inspect
 from typing import Any
 
 from sognet.long_range.fourier_convolution import FourierConvolution
 from sognet.long_range.multiplier import SumOfGaussians
+from sognet.long_range.species_pairs import kernel_of_pairs
 
 LAYER_SETTINGS = set(inspect.signature(FourierConvolution).parameters) - {"kernel"}
 
@@ -12,13 +16,17 @@ LAYER_SETTINGS = set(inspect.signature(FourierConvolution).parameters) - {"kerne
 def power_law_convolution(**settings: Any) -> FourierConvolution:
     """Layer whose kernel starts as r^(−p): settings of SumOfGaussians.power_law and of FourierConvolution."""
     layer, kernel = _shared_out(settings)
-    return FourierConvolution(SumOfGaussians.power_law(**kernel), **layer)
+    return _convolution(SumOfGaussians.power_law(**kernel), layer)
 
 
 def log_spaced_convolution(**settings: Any) -> FourierConvolution:
     """Layer whose kernel starts log-spaced: settings of SumOfGaussians.log_spaced and of FourierConvolution."""
     layer, kernel = _shared_out(settings)
-    return FourierConvolution(SumOfGaussians.log_spaced(**kernel), **layer)
+    return _convolution(SumOfGaussians.log_spaced(**kernel), layer)
+
+
+def _convolution(kernel: SumOfGaussians, settings: dict[str, Any]) -> FourierConvolution:
+    return FourierConvolution(kernel_of_pairs(kernel, settings.get("n_species", 1)), **settings)
 
 
 def _shared_out(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -60,7 +60,7 @@ def build_model(
     long_range = None
     if target := config["long_range"]["_target_"]:
         resolve(target, trust, "model.long_range._target_")
-        long_range = instantiate(config["long_range"], _convert_="all")
+        long_range = instantiate(_long_range_settings(config["long_range"], short_range.species), _convert_="all")
     energies = config["reference_energies"]
     fitted = energies is None or energies == "isolated"
     if fitted:
@@ -117,6 +117,14 @@ def _short_range_settings(config: Mapping[str, Any], found: Statistics, trust: I
                 "cutoff=<that of the model>, or give a number"
             )
         settings["n_neighbors"] = max(1.0, found.average_neighbors)
+    return settings
+
+
+def _long_range_settings(config: Mapping[str, Any], species: Sequence[str]) -> dict[str, Any]:
+    """Settings of the long-range layer, with the number of species where it has kernels of their pairs."""
+    settings = dict(config)
+    if settings.pop("species_wise", False):
+        settings["n_species"] = len(species)
     return settings
 
 

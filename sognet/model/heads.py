@@ -55,14 +55,32 @@ class ElementLatents(nn.Module):
     def __init__(self, species: Sequence[str], n_latent: int) -> None:
         super().__init__()
         self.values = nn.Parameter(torch.zeros(len(species), n_latent))
-        row = torch.zeros(len(chemical_symbols), dtype=torch.long)
-        for number, symbol in enumerate(species):
-            row[atomic_numbers[symbol]] = number
-        self.register_buffer("row", row, persistent=False)
+        self.register_buffer("row", _rows(species), persistent=False)
 
     def forward(self, z: Tensor) -> Tensor:
         """Atomic numbers (N,) -> latents (N, P)."""
         return self.values[self.row[z]]
+
+
+class SpeciesColumns(nn.Module):
+    """Latents in the columns of their atom's species: what layers with a kernel for every pair of species take.
+
+    Parameters
+    ----------
+    species : chemical symbols, S of them.
+    """
+
+    row: Tensor
+
+    def __init__(self, species: Sequence[str]) -> None:
+        super().__init__()
+        self.n_species = len(species)
+        self.register_buffer("row", _rows(species), persistent=False)
+
+    def forward(self, latent: Tensor, z: Tensor) -> Tensor:
+        """Latents (N, P), atomic numbers (N,) -> latents (N, P·S), zero in the columns of other species."""
+        own = self.row[z][:, None] == torch.arange(self.n_species, device=z.device)  # (N, S)
+        return (latent[:, :, None] * own[:, None].to(latent.dtype)).flatten(1)
 
 
 class FixedCharges(nn.Module):
@@ -92,3 +110,11 @@ class FixedCharges(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Atomic numbers (N,) -> latent variables (N, 1)."""
         return self.lookup.index_select(0, z)[:, None]
+
+
+def _rows(species: Sequence[str]) -> Tensor:
+    """Place of each element among the species, by its atomic number."""
+    rows = torch.zeros(len(chemical_symbols), dtype=torch.long)
+    for number, symbol in enumerate(species):
+        rows[atomic_numbers[symbol]] = number
+    return rows

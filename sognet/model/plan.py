@@ -79,7 +79,7 @@ class Planner:
         self.short_range = copy.deepcopy(model.short_range).cpu()
         self.long_range = copy.deepcopy(model.long_range).cpu() if model.long_range is not None else None
         self.dtype = model.dtype
-        self.settings = {"n_latent": model.n_latent, "fixed_cells": True, "device": device.type}
+        self.settings = {"n_latent": model.n_long_range, "fixed_cells": True, "device": device.type}
 
     def __call__(self, batch: Data) -> ModelPlan:
         """Plan for a batch."""

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from sognet.long_range.decay import kernel_of
-from sognet.model.heads import ElementLatents, FixedCharges, Readout
+from sognet.long_range.species_pairs import n_pairs
+from sognet.model.heads import ElementLatents, FixedCharges, Readout, SpeciesColumns
 from sognet.model.neutrality import Neutralization
 from sognet.model.origins import near_first_atom
 from sognet.model.plan import OTHER_EDGES, ModelPlan, make_plan
@@ -87,11 +88,17 @@ class SOGNet(nn.Module):
         self.long_range = long_range
         if n_latent < 1:
             raise ValueError(f"n_latent must be at least 1, got {n_latent}; without latent variables, long_range=None")
-        kernel = kernel_of(long_range)
-        if kernel is not None and kernel.n_channels not in (1, n_latent):
+        kernel, n_species = kernel_of(long_range), getattr(long_range, "n_species", 1)
+        if n_species not in (1, len(short_range.species)):
             raise ValueError(
-                f"the kernel of the long range has {kernel.n_channels} channels and n_latent is {n_latent}; set "
-                f"n_latent={kernel.n_channels}, or one channel, which all latent variables share"
+                f"the long range has kernels of pairs of {n_species} species, and the short range has "
+                f"{len(short_range.species)}: {', '.join(short_range.species)}"
+            )
+        n_kernels = 1 if kernel is None else kernel.n_channels // n_pairs(n_species)
+        if n_kernels not in (1, n_latent):
+            raise ValueError(
+                f"the kernel of the long range has {n_kernels} channels and n_latent is {n_latent}; set "
+                f"n_latent={n_kernels}, or one channel, which all latent variables share"
             )
         if not isinstance(neutral, bool) and len(neutral) != n_latent:
             raise ValueError(
@@ -130,6 +137,7 @@ class SOGNet(nn.Module):
         of_elements = element_latents and isinstance(self.latent_head, Readout)
         self.element_latents = element_latents
         self.element_head = ElementLatents(short_range.species, n_latent) if of_elements else None
+        self.species_columns = SpeciesColumns(short_range.species) if n_species > 1 else None
         self.neutralization: Neutralization | None = None
         if self.neutral:
             self.neutralization = Neutralization(self.neutral, short_range.species if excess_by_element else None)
@@ -139,6 +147,11 @@ class SOGNet(nn.Module):
     def species(self) -> list[str]:
         """Chemical symbols the model knows."""
         return self.short_range.species
+
+    @property
+    def n_long_range(self) -> int:
+        """Columns of the latents that the long-range layer gets: P, or P for each species."""
+        return self.n_latent * (1 if self.species_columns is None else len(self.species))
 
     @property
     def latent_unit(self) -> float:
@@ -190,7 +203,7 @@ class SOGNet(nn.Module):
         graph : one structure or a batch.
         fixed_cells : the cells will stay exactly these.
         """
-        settings = {"n_latent": self.n_latent, "fixed_cells": fixed_cells}
+        settings = {"n_latent": self.n_long_range, "fixed_cells": fixed_cells}
         with torch.inference_mode(False), torch.no_grad():  # plans serve for training as well
             return make_plan(self.short_range, self.long_range, self._in_own_precision(graph), **settings)
 
@@ -296,6 +309,10 @@ class SOGNet(nn.Module):
         """Short-range features of the atoms of a graph (N, n_features), as the short-range model gives them."""
         return as_output(self.short_range(self._in_own_precision(graph))).features
 
+    def long_range_latents(self, latent: Tensor, z: Tensor) -> Tensor:
+        """Latents (N, P) of atoms with atomic numbers (N,) as the long-range layer takes them, (N, n_long_range)."""
+        return latent if self.species_columns is None else self.species_columns(latent, z)
+
     def _in_own_precision(self, graph: Data, absolute: bool = False) -> Data:
         """The graph with positions and cell in the precision of the parameters, and with the structure of each atom,
         `batch`; the one passed in stays as it is. What is far from the origin is moved there, unless `absolute`.
@@ -344,7 +361,8 @@ class SOGNet(nn.Module):
         if self.long_range is None:
             long_range = torch.zeros_like(short_range)
         else:
-            long_range = self.long_range(latent, graph.pos, graph.cell, graph.pbc, batch, **of_cells)
+            in_columns = self.long_range_latents(latent, graph.z)
+            long_range = self.long_range(in_columns, graph.pos, graph.cell, graph.pbc, batch, **of_cells)
         composition = self.composition(graph.z, batch, n_structures)
         out = {
             "energy": composition + total + long_range.double(),

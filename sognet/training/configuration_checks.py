@@ -32,9 +32,13 @@ def of_a_model(initial_charges: dict[str, float] | Literal["auto"] | None) -> No
     """Types of settings of the model group that the model does not take."""
 
 
+def of_a_layer(species_wise: bool) -> None:
+    """Types of settings of long-range layers that are replaced when a model is built."""
+
+
 HANDED_ON: dict[Callable, tuple[Callable, ...]] = {
-    power_law_convolution: (SumOfGaussians.power_law, FourierConvolution),
-    log_spaced_convolution: (SumOfGaussians.log_spaced, FourierConvolution),
+    power_law_convolution: (SumOfGaussians.power_law, FourierConvolution, of_a_layer),
+    log_spaced_convolution: (SumOfGaussians.log_spaced, FourierConvolution, of_a_layer),
 }
 """Functions that hand their settings on, and to whom."""
 

@@ -92,6 +92,7 @@ def _long_range_columns(model: SOGNet, graph: Batch) -> Tensor:
     def forces(latent: Tensor) -> Tensor:
         positions = graph.pos.to(dtype).requires_grad_()
         latents = torch.nn.functional.pad(latent[:, None], (0, model.n_latent - 1))
+        latents = model.long_range_latents(latents, graph.z)
         energy = model.long_range(latents, positions, graph.cell.to(dtype), graph.pbc, graph.batch)
         return -torch.autograd.grad(energy.sum(), positions)[0]
 

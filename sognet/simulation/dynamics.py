@@ -105,7 +105,7 @@ def _parts(dynamics: Any) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
 def _relaxed(atoms: Atoms, settings: SimulationSettings) -> Atoms | FrechetCellFilter | UnitCellFilter:
     if not settings.cell:
         return atoms
-    _check_cell(atoms, "simulation.cell=true")
+    check_cell(atoms, "simulation.cell=true")
     pressure = settings.pressure * units.GPa
     if atoms.pbc.all():
         return FrechetCellFilter(atoms, scalar_pressure=pressure)
@@ -115,9 +115,8 @@ def _relaxed(atoms: Atoms, settings: SimulationSettings) -> Atoms | FrechetCellF
 
 
 def _at_constant_pressure(atoms: Atoms, settings: SimulationSettings) -> MolecularDynamics:
-    _check_cell(atoms, "simulation=npt")
-    if atoms.constraints:
-        raise InputError("simulation=npt: the file fixes atoms, which a changing cell would move; use nvt")
+    check_cell(atoms, "simulation=npt")
+    check_free(atoms)
     common = {
         "temperature_K": settings.temperature,
         "pressure_au": settings.pressure * units.GPa,
@@ -142,7 +141,14 @@ def _without_centre(dynamics: NoseHooverChainNVT | IsotropicMTKNPT | MaskedMTKNP
     thermostat._Q[0] = 3 * thermostat._num_atoms_global * thermostat._kT * thermostat._tdamp**2
 
 
-def _check_cell(atoms: Atoms, what: str) -> None:
+def check_free(atoms: Atoms) -> None:
+    """Refuse fixed atoms at constant pressure."""
+    if atoms.constraints:
+        raise InputError("simulation=npt: the file fixes atoms, which a changing cell would move; use nvt")
+
+
+def check_cell(atoms: Atoms, what: str) -> None:
+    """Refuse a change of the cell where nothing is periodic, or there is no volume."""
     if not atoms.pbc.any():
         raise InputError(f"{what}: the structure is not periodic, so there is no cell to change; use another ensemble")
     if abs(np.linalg.det(atoms.cell.array)) < 1e-6:

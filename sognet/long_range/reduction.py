@@ -18,8 +18,12 @@ CANCELLATION = 10.0
 cancel leave float32 no digits."""
 
 
+UNSEEN = 1e-14
+"""What a Gaussian may have at the smallest wave number, over its maximum."""
+
+
 def reduce_kernel(
-    kernel: SumOfGaussians, tolerance: float = 1e-4, box_length: float | None = None
+    kernel: SumOfGaussians, tolerance: float = 1e-4, box_length: float | None = None, keep_self: bool = False
 ) -> tuple[SumOfGaussians, np.ndarray]:
     """Kernel of as few Gaussians as the tolerance allows, and the change of each channel's multiplier (n_channels,).
 
@@ -32,6 +36,8 @@ def reduce_kernel(
     tolerance : of the change.
     box_length : longest period, or twice the longest extent, of the structures it will be used for, in Å: Gaussians
         that no mode of these sees are dropped. None: any.
+    keep_self : with a box, keep g(0) by one more Gaussian that no mode sees: layers that remove the self-interaction
+        take ½ g(0) Σ q² off, of Gaussians that no mode sees as well.
 
     Raises
     ------
@@ -43,14 +49,33 @@ def reduce_kernel(
     bandwidths = kernel.bandwidths.detach().cpu().double().numpy()
     first = 0.02 * bandwidths.min() if box_length is None else 2 * np.pi / box_length
     k = np.geomspace(first, max(kernel.k_cut(1e-8), 2 * first), N_WAVE_NUMBERS)
-    for n in range(1, kernel.n_gaussians):
+    keep_self = keep_self and box_length is not None
+    for n in range(1, kernel.n_gaussians - int(keep_self)):
         fits = [_fitted(k, w, s, n, kernel.max_bandwidth) for w, s in zip(weights, bandwidths, strict=True)]
         changes = np.array([fit[2] for fit in fits])
         if (changes <= tolerance).all():
-            tensors = (torch.from_numpy(np.stack([fit[i] for fit in fits])) for i in range(2))
+            found = [np.stack([fit[i] for fit in fits]) for i in range(2)]
+            if keep_self:
+                found = _with_unseen(*found, at_zero(weights, bandwidths), first)
+            tensors = (torch.from_numpy(x) for x in found)
             shorter = SumOfGaussians(*tensors, kernel.max_bandwidth, kernel.trainable)
             return shorter.to(kernel.relative_weights), changes
     return kernel, np.zeros(len(weights))
+
+
+def at_zero(weights: np.ndarray, bandwidths: np.ndarray) -> np.ndarray:
+    """g(0) of each channel (n_channels,)."""
+    return (weights * (bandwidths / (2 * np.sqrt(np.pi))) ** 3).sum(1)
+
+
+def _with_unseen(
+    weights: np.ndarray, bandwidths: np.ndarray, wanted: np.ndarray, first: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """One Gaussian more, below UNSEEN at the smallest wave number, with which g(0) is the wanted one."""
+    width = first / np.sqrt(-np.log(UNSEEN))
+    missing = (wanted - at_zero(weights, bandwidths)) * (2 * np.sqrt(np.pi) / width) ** 3
+    column = np.full((len(weights), 1), width)
+    return np.concatenate([weights, missing[:, None]], 1), np.concatenate([bandwidths, column], 1)
 
 
 def balanced_truncation(weights: np.ndarray, decays: np.ndarray, n: int) -> np.ndarray:

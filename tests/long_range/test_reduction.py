@@ -71,6 +71,22 @@ def test_energies_and_forces_change_by_the_tolerance():
         assert (forces - found[0][1]).norm() < 3 * tolerance * found[0][1].norm()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_energies_without_self_interaction_do_not_jump(dtype):
+    """Gaussians that no mode sees have a self-interaction, which is removed from the energy."""
+    latent, positions, cell = (x.to(dtype) for x in salt())
+    layer = FourierConvolution(trained_kernel(2), tolerance=1e-8, remove_self_interaction=True).to(dtype)
+    latent = torch.cat([latent, latent.flip(0)], 1)
+    before = layer(latent, positions, cell)
+    settings = {"tolerance": 1e-4, "box_length": cell[0].norm(dim=1).max().item()}
+    unseen = reduce_kernel(layer.kernel, **settings)[0]
+    layer.kernel, _ = reduce_kernel(layer.kernel, **settings, keep_self=True)
+    assert layer.kernel.n_gaussians == unseen.n_gaussians + 1 <= 6
+    assert abs(layer(latent, positions, cell) - before) < 3e-4 * abs(before)
+    layer.kernel = unseen
+    assert abs(layer(latent, positions, cell) - before) > 1e-2 * abs(before)
+
+
 def test_balanced_truncation_finds_the_poles_that_are_there():
     weights, decays = np.array([1.0, 2.0, 0.5, 1.0]), np.array([1.0, 4.0, 4.0, 20.0])
     np.testing.assert_allclose(np.sort(balanced_truncation(weights, decays, 3)), [1.0, 4.0, 20.0], rtol=1e-6)

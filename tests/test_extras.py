@@ -10,6 +10,7 @@ import pytest
 from sognet import extras
 from sognet.cli.main import run_prepare
 from sognet.data import StructureDataModule, kf_water, stream
+from sognet.data.labelling.calculators import CalculatorSettings
 from sognet.errors import InputError
 from sognet.simulation.engines.lammps_library import start_lammps
 from sognet.training.loggers.workspace import create_dashboard
@@ -23,6 +24,7 @@ EXTRAS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(
         (lambda folder: stream(str(folder)), "stream"),
         (lambda folder: run_prepare(None), "stream"),
         (lambda folder: kf_water(root=folder), "generate"),
+        (lambda folder: CalculatorSettings("tblite.ase.TBLite").resolved(), "quantum"),
         (lambda folder: StructureDataModule(None, 4.0, neighbor_lists="device"), "neighbors"),
         (lambda folder: start_lammps(), "engines"),
         (lambda folder: create_dashboard("entity/project"), "dashboard"),
@@ -39,7 +41,7 @@ def test_training_needs_no_extra():
     """What training and evaluation import, with every optional package out of reach."""
     missing = ["pyarrow", "openmm", "tensorboard", "wandb_workspaces", "optuna", "hydra_plugins", "lmdb", "submitit"]
     missing += ["lammps", "torch_sim", "ipi"]
-    missing += ["nvalchemiops", "warp", "pytorch_optimizer"]
+    missing += ["nvalchemiops", "warp", "pytorch_optimizer", "tblite"]
     imports = "sognet.training.ensemble, sognet.evaluation.evaluate, sognet.simulation.command"
     code = f"import sys; sys.modules |= dict.fromkeys({missing}); import {imports}"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

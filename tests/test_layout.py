@@ -38,12 +38,16 @@ OWN = {
 
 @pytest.mark.parametrize(("group", "option"), GROUPS)
 def test_every_option_of_every_group_composes(group, option):
-    own = [*OWN[group], "trust=[own_models]"] if option == "custom" else []
+    own = [*OWN.get(group, ()), "trust=[own_models]"] if option == "custom" else []
     added = group == "callbacks" and option != "default"  # to the default ones, which save checkpoints
     if group == "simulation":
         with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
             simulation = compose("simulate", [f"simulation={option}", "folder=somewhere"]).simulation
         assert SimulationSettings(**simulation).ensemble == option
+        return
+    if group == "calculator":
+        with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+            assert "_target_" in list(compose("label", [f"calculator={option}", "folder=somewhere"]).calculator)
         return
     config = composed(f"{group}=[default,{option}]" if added else f"{group}={option}", *own)
     check(config)

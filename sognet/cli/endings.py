@@ -86,6 +86,9 @@ def say_how_to_continue(config: DictConfig, code: int) -> None:
     folder = Path(str(run)).absolute() if run else None
     if folder is not None and (command := _continuing(folder)) is not None:
         print(f"{STOPPED[code]}; continue with sognet {command} {shlex.quote(f'resume={folder}')}", file=sys.stderr)
+    elif folder is not None and (folder / "labels.jsonl").is_file():
+        same = shlex.quote(f"hydra.run.dir={folder}")
+        print(f"{STOPPED[code]}; continue with the same command and {same}", file=sys.stderr)
     else:
         print(f"{STOPPED[code]}", file=sys.stderr)
 

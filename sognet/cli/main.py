@@ -33,6 +33,7 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
   sognet evaluate checkpoint=[a.ckpt,b.ckpt]           a table that compares models; with committee=true, their mean
   sognet predict checkpoint=a.ckpt path=new.xyz        energies and forces of structures without reference values
   sognet simulate checkpoint=a.ckpt structure=a.xyz    molecular dynamics; simulation=nve|nvt|npt|relax
+  sognet label calculator=tblite path=new.xyz          energies and forces of structures by any ASE calculator
   sognet reduce checkpoint=a.ckpt path=cells.xyz       the same model with fewer Gaussians in its kernel
   sognet data inspect dataset=files dataset.path=...   what is in a data set, and what looks like a mistake
   sognet data prepare dataset.path=... folder=shards   for data larger than memory; train with dataset=stream
@@ -79,6 +80,13 @@ def run_reduce(config: DictConfig) -> None:
     from sognet.evaluation.shorter_kernel import reduce_checkpoint
 
     reduce_checkpoint(config)
+
+
+def run_label(config: DictConfig) -> None:
+    """`sognet label`."""
+    from sognet.data.labelling.command import label_file
+
+    label_file(config)
 
 
 def run_inspect(config: DictConfig) -> None:
@@ -128,6 +136,7 @@ COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {
     "evaluate": run_evaluate,
     "predict": run_predict,
     "simulate": run_simulate,
+    "label": run_label,
     "reduce": run_reduce,
     "data inspect": run_inspect,
     "data prepare": run_prepare,

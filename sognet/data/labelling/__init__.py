@@ -1,0 +1,1 @@
+"""Labels: energies, forces, stresses and charges of structures by any ASE calculator."""

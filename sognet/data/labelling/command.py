@@ -1,0 +1,118 @@
+"""`sognet label`: structures of a file with energies and forces of a calculator."""
+
+import csv
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ase import Atoms
+from ase.io import write
+from omegaconf import DictConfig, OmegaConf
+
+from sognet.data.io.readers import read_structures
+from sognet.data.io.units import Units
+from sognet.data.labelling.calculators import CalculatorSettings
+from sognet.data.labelling.labels import Labelled, label_structures
+from sognet.data.structure import Keys, Structure, n_structures
+from sognet.errors import InputError
+from sognet.trust import trusted_names
+
+JOURNAL = "labels.jsonl"
+LABELLED = "labelled.extxyz"
+FAILED = "failed.csv"
+
+RESULTS = ("energy", "free_energy", "forces", "stress", "virial", "charges", "dipole", "charge", "momenta")
+"""What an input may have of these is not that of the calculator, and left out; the total charge is written anew."""
+
+
+def label_file(config: DictConfig) -> None:
+    """Label every structure of `path`: `labelled.extxyz` in the order of the input, and `failed.csv` where some failed.
+
+    Raises
+    ------
+    InputError : the file, the calculator or an argument cannot be used, or no structure has labels.
+    """
+    calculator = settings_of(config)
+    check_numbers(config)
+    structures = structures_of(config)
+    folder = Path(str(config.folder)).absolute()
+    with ended_by_signals():
+        labelled = label_structures(
+            [to_label(s) for s in structures],
+            calculator,
+            folder / JOURNAL,
+            config.workers,
+            config.threads,
+            config.timeout,
+            config.keep_files,
+            [s.source for s in structures],
+        )
+    write(folder / LABELLED, labelled.frames, format="extxyz")
+    write_failed(folder / FAILED, labelled, [s.source for s in structures])
+    print(conclusion(labelled, folder))
+
+
+def settings_of(config: DictConfig) -> CalculatorSettings:
+    """The calculator of a configuration."""
+    settings = OmegaConf.to_container(config.calculator, resolve=True)
+    return CalculatorSettings.of(settings, config.charge_argument, tuple(trusted_names(config.trust)))
+
+
+def check_numbers(config: DictConfig) -> None:
+    """Raise an InputError where a number makes no sense."""
+    for name in ("workers", "threads", "timeout"):
+        value, whole = config[name], name != "timeout"
+        if value is not None and (not isinstance(value, int if whole else int | float) or value <= 0):
+            raise InputError(f"{name} must be a positive {'integer' if whole else 'number of seconds'}, got {value!r}")
+
+
+def structures_of(config: DictConfig) -> list[Structure]:
+    """Structures of the file, without what it may have of energies and forces."""
+    if not config.path:
+        raise InputError("sognet label needs path=<file>")
+    keys = Keys(energy=None, forces=None, stress=None, charge=config.charge_key)
+    return read_structures(config.path, keys, config.format, Units(length=config.length_unit), pbc=config.pbc)
+
+
+def to_label(structure: Structure) -> Atoms:
+    """What a structure has per structure and per atom, but for results, and its total charge."""
+    atoms = Atoms(structure.numbers, positions=structure.positions, cell=structure.cell, pbc=structure.pbc)
+    atoms.info = {k: v for k, v in structure.info.items() if k not in RESULTS} | {"charge": structure.charge}
+    for name, values in structure.arrays.items():
+        if name not in RESULTS:
+            atoms.arrays[name] = values
+    return atoms
+
+
+def write_failed(path: Path, labelled: Labelled, sources: Sequence[str]) -> None:
+    """Numbers, origins and reasons of structures without labels; no file where there are none."""
+    path.unlink(missing_ok=True)
+    if not labelled.failed:
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["structure", "source", "reason"])
+        table.writerows([number, sources[number], reason] for number, reason in labelled.failed.items())
+
+
+def conclusion(labelled: Labelled, folder: Path) -> str:
+    """What came out, in a line."""
+    done = f"{n_structures(len(labelled.frames))} labelled: {folder / LABELLED}"
+    if not labelled.failed:
+        return done
+    first, reason = next(iter(labelled.failed.items()))
+    return f"{done}\n{len(labelled.failed)} failed, structure {first} for one ({reason}); all are in {folder / FAILED}"
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """A signal that ends the command ends its workers first."""
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda n, _: sys.exit(128 + n)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,86 @@
+"""`sognet label`: a file of structures becomes a file to train on."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from ase.build import molecule
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read, write
+from command import MAIN, sognet
+
+from sognet.data import read_structures
+
+OWN = ["calculator._target_=own_calculators.Spring", "trust=[own_calculators]"]
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Molecules with energies of another method; the fourth cannot be computed."""
+    frames = [molecule("H2O") for _ in range(6)]
+    for number, atoms in enumerate(frames):
+        atoms.rattle(0.05, seed=number)
+        atoms.info |= {"q": number % 2, "origin": f"run{number}"}
+        atoms.calc = SinglePointCalculator(atoms, energy=-99.0, forces=np.ones((3, 3)))
+    frames[3].positions[0, 0] = 6.0
+    write(tmp_path / "new.xyz", frames, format="extxyz")
+    return tmp_path / "new.xyz"
+
+
+def test_a_file_is_labelled(file, tmp_path):
+    folder = tmp_path / "run"
+    run = [*OWN, "+calculator.accident=exception", "charge_key=q", f"path={file}", f"hydra.run.dir={folder}"]
+    said = sognet("label", *run, "workers=2")
+    assert "5 structures labelled" in said
+    assert "1 failed, structure 3 for one (RuntimeError: SCF not converged)" in said
+    frames = read(folder / "labelled.extxyz", ":")
+    assert [atoms.info["origin"] for atoms in frames] == ["run0", "run1", "run2", "run4", "run5"]
+    for structure in read_structures(folder / "labelled.extxyz"):
+        expected = 0.5 * (structure.positions**2).sum() + structure.charge
+        assert structure.energy == pytest.approx(expected, abs=1e-6)  # positions have eight digits
+        assert structure.forces == pytest.approx(-structure.positions, abs=1e-7)
+    with (folder / "failed.csv").open() as table:
+        (row,) = csv.DictReader(table)
+    assert (row["structure"], row["source"]) == ("3", f"{file}, frame 3")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "choose a calculator"),
+        ([*OWN, "workers=0"], "workers must be a positive integer"),
+        ([*OWN, "charge_key=total"], "no structure has `total`"),
+        (["calculator=emt", "calculator.method=GFN1-xTB"], "method"),
+    ],
+)
+def test_mistakes_are_said_in_a_line(arguments, message, file, tmp_path):
+    said = sognet("label", *arguments, f"path={file}", f"hydra.run.dir={tmp_path / 'run'}", fails=True)
+    assert message in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_a_run_that_is_told_to_stop_says_how_to_continue_and_leaves_no_process(file, tmp_path):
+    folder = tmp_path / "run"
+    arguments = [*OWN, "+calculator.accident=hang", "charge_key=q", f"path={file}", f"hydra.run.dir={folder}"]
+    command = [sys.executable, "-c", MAIN, "label", *arguments, "workers=1"]
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, ["tests", os.environ.get("PYTHONPATH")]))}
+    process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True)
+    output, deadline = folder / "calculations" / "000003" / "output.txt", time.monotonic() + 120
+    while not (output.exists() and output.read_text().endswith("\n")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    worker = int(output.read_text())
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert f"continue with the same command and hydra.run.dir={folder}" in said
+    done = [json.loads(line) for line in (folder / "labels.jsonl").read_text().splitlines()[1:]]
+    assert [line["number"] for line in done] == [0, 1, 2]
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)

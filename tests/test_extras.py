@@ -6,6 +6,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from ase import Atoms
+from simulations import NVE
 
 from sognet import extras
 from sognet.cli.main import run_prepare
@@ -13,6 +15,8 @@ from sognet.data import StructureDataModule, kf_water, stream
 from sognet.data.labelling.calculators import CalculatorSettings
 from sognet.errors import InputError
 from sognet.simulation.engines.lammps_library import start_lammps
+from sognet.simulation.engines.openmm import OpenMMEngine
+from sognet.simulation.engines.torch_sim import TorchSimEngine
 from sognet.training.loggers.workspace import create_dashboard
 
 EXTRAS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -27,6 +31,8 @@ EXTRAS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(
         (lambda folder: CalculatorSettings("tblite.ase.TBLite").resolved(), "quantum"),
         (lambda folder: StructureDataModule(None, 4.0, neighbor_lists="device"), "neighbors"),
         (lambda folder: start_lammps(), "engines"),
+        (lambda folder: OpenMMEngine(Atoms("Na"), NVE, None), "engines"),
+        (lambda folder: TorchSimEngine(Atoms("Na"), NVE, None), "engines"),
         (lambda folder: create_dashboard("entity/project"), "dashboard"),
     ],
 )

@@ -14,6 +14,7 @@ ENGINES = {
     "ase": "sognet.simulation.engines.ase.ASEEngine",
     "openmm": "sognet.simulation.engines.openmm.OpenMMEngine",
     "lammps": "sognet.simulation.engines.lammps.LAMMPSEngine",
+    "torch_sim": "sognet.simulation.engines.torch_sim.TorchSimEngine",
 }
 """Import path of each engine by name."""
 

@@ -11,7 +11,7 @@ from simulations import NVE
 
 from sognet import extras
 from sognet.cli.main import run_prepare
-from sognet.data import StructureDataModule, kf_water, stream
+from sognet.data import StructureDataModule, charge_transfer, kf_water, stream
 from sognet.data.labelling.calculators import CalculatorSettings
 from sognet.errors import InputError
 from sognet.simulation.engines.lammps_library import start_lammps
@@ -28,6 +28,7 @@ EXTRAS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(
         (lambda folder: stream(str(folder)), "stream"),
         (lambda folder: run_prepare(None), "stream"),
         (lambda folder: kf_water(root=folder), "generate"),
+        (lambda folder: charge_transfer(root=folder), "quantum"),
         (lambda folder: CalculatorSettings("tblite.ase.TBLite").resolved(), "quantum"),
         (lambda folder: StructureDataModule(None, 4.0, neighbor_lists="device"), "neighbors"),
         (lambda folder: start_lammps(), "engines"),

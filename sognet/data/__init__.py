@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sognet.data.datasets import (
         DATA_SETS,
+        charge_transfer,
         dimers,
         dipeptides,
         electrolyte,
         from_files,
         from_manual_download,
+        ion_pairs,
         kf_water,
         manual_download_sets,
         mixture,
+        molten_salt,
         stream,
         water,
     )
@@ -30,8 +33,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "sognet.data.datasets": (
-        "DATA_SETS dimers dipeptides electrolyte from_files from_manual_download kf_water manual_download_sets mixture "
-        "stream water"
+        "DATA_SETS charge_transfer dimers dipeptides electrolyte from_files from_manual_download ion_pairs kf_water "
+        "manual_download_sets mixture molten_salt stream water"
     ),
     "sognet.data.graph": "build_graph",
     "sognet.data.io.readers": "iter_structures read_structures",
@@ -54,15 +57,18 @@ __all__ = [
     "Units",
     "build_graph",
     "cached_statistics",
+    "charge_transfer",
     "dimers",
     "dipeptides",
     "electrolyte",
     "from_files",
     "from_manual_download",
+    "ion_pairs",
     "iter_structures",
     "kf_water",
     "manual_download_sets",
     "mixture",
+    "molten_salt",
     "read_structures",
     "split_off",
     "statistics",

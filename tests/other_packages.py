@@ -31,7 +31,19 @@ def sevennet_calculator(name):
     return SevenNetCalculator(name, device="cpu")
 
 
+def chgnet_calculator(name):
+    from chgnet.model import CHGNet, CHGNetCalculator
+
+    return CHGNetCalculator(CHGNet.load(model_name=name, use_device="cpu", verbose=False), use_device="cpu")
+
+
 PACKAGES = {
+    "chgnet": Package(
+        "chgnet",
+        {"atom_fea_dim": 8, "bond_fea_dim": 8, "angle_fea_dim": 8, "num_radial": 5, "num_angular": 5, "n_conv": 2},
+        "0.3.0",
+        chgnet_calculator,
+    ),
     "sevennet": Package(
         "sevenn",
         {"channel": 4, "lmax": 1, "num_convolution_layer": 2, "weight_nn_hidden_neurons": [8]},
@@ -62,6 +74,15 @@ def ethanol() -> Atoms:
     """A rattled molecule, not periodic."""
     atoms = molecule("CH3CH2OH")
     atoms.rattle(0.05, seed=2)
+    return atoms
+
+
+def boxed(atoms: Atoms) -> Atoms:
+    """A molecule in a periodic box so large that its images do not see one another."""
+    atoms = atoms.copy()
+    if not atoms.pbc.any():
+        atoms.center(vacuum=8.0)
+        atoms.pbc = True
     return atoms
 
 

@@ -24,7 +24,8 @@ def long_range_variation(predictions: Sequence[Prediction]) -> dict[str, float]:
 
     `energy_variation` is the standard deviation of E_LR over that of E_SR + E_LR, per atom and within compositions
     where several structures share one. Beyond 1 the short range undoes a part; `energy_correlation` is that of
-    E_SR with E_LR, at most −√(1 − 1/variation²) then.
+    E_SR with E_LR, at most −√(1 − 1/variation²) then. `energy_cancelled` is the share of the changes of E_LR that
+    E_SR takes back, −Σ E_SR E_LR / Σ E_LR², within 0 and 1.
     """
     parts = np.array([(p.energy_short_range, p.energy_long_range) for p in predictions])
     parts = parts / np.array([len(p.structure) for p in predictions])[:, None]
@@ -34,7 +35,11 @@ def long_range_variation(predictions: Sequence[Prediction]) -> dict[str, float]:
         return {}
     squares = np.square(parts).sum(0)
     correlation = float(parts[:, 0] @ parts[:, 1] / np.sqrt(squares.prod())) if squares.all() else 0.0
-    return {"energy_variation": float(np.sqrt(squares[1] / (whole @ whole))), "energy_correlation": correlation}
+    return {
+        "energy_variation": float(np.sqrt(squares[1] / (whole @ whole))),
+        "energy_correlation": correlation,
+        "energy_cancelled": float(np.clip(-(parts[:, 0] @ parts[:, 1]) / squares[1], 0.0, 1.0)),
+    }
 
 
 def energy_offset(predictions: Sequence[Prediction]) -> dict[str, float] | None:

@@ -34,6 +34,7 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
   sognet predict checkpoint=a.ckpt path=new.xyz        energies and forces of structures without reference values
   sognet simulate checkpoint=a.ckpt structure=a.xyz    molecular dynamics; simulation=nve|nvt|npt|relax
   sognet label calculator=tblite path=new.xyz          energies and forces of structures by any ASE calculator
+  sognet inspect checkpoint=outputs/.../best.ckpt      how the learned interaction decays, and what the data say of it
   sognet reduce checkpoint=a.ckpt path=cells.xyz       the same model with fewer Gaussians in its kernel
   sognet data inspect dataset=files dataset.path=...   what is in a data set, and what looks like a mistake
   sognet data prepare dataset.path=... folder=shards   for data larger than memory; train with dataset=stream
@@ -89,7 +90,14 @@ def run_label(config: DictConfig) -> None:
     label_file(config)
 
 
-def run_inspect(config: DictConfig) -> None:
+def run_inspect_kernel(config: DictConfig) -> None:
+    """`sognet inspect`."""
+    from sognet.evaluation.inspect_kernel import inspect_checkpoints
+
+    inspect_checkpoints(config)
+
+
+def run_inspect_data(config: DictConfig) -> None:
     """`sognet data inspect`."""
     from sognet.data.inspection.overview import run
 
@@ -138,7 +146,8 @@ COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {
     "simulate": run_simulate,
     "label": run_label,
     "reduce": run_reduce,
-    "data inspect": run_inspect,
+    "inspect": run_inspect_kernel,
+    "data inspect": run_inspect_data,
     "data prepare": run_prepare,
 }
 """By name, of one or two words; the configuration of `data prepare` is conf/data_prepare.yaml."""

@@ -1,0 +1,58 @@
+"""Forces by parameter, against the model's own and against finite changes of its weights."""
+
+import numpy as np
+import pytest
+import torch
+from structures import deep_potential, labelled_atoms, small_model
+
+from sognet import SOGNet
+from sognet.analysis.decay_forces import force_columns
+from sognet.data import Keys, Structure
+from sognet.data.graph import build_batch
+from sognet.long_range import FourierConvolution, SumOfGaussians
+from sognet.long_range.ladder import ladder_kernel, ladder_widths
+
+pytestmark = pytest.mark.usefixtures("double")
+
+WIDTHS = ladder_widths(4.0, 15.0)
+
+
+def structure() -> Structure:
+    return Structure.from_atoms(labelled_atoms(27, cell=15 * np.eye(3)), Keys(), "test")
+
+
+def forces(model: SOGNet) -> np.ndarray:
+    return model(build_batch([structure()], model.cutoff), stress=False)["forces"].detach().numpy().reshape(-1)
+
+
+@pytest.mark.parametrize("charges", [None, {"Na": 1.0, "Cl": -1.0}])
+def test_gaussians_of_the_ladder_add_up_to_the_kernel_that_is_their_sum(charges):
+    layer = FourierConvolution(ladder_kernel(WIDTHS), tolerance=1e-6)
+    model = SOGNet(deep_potential(), layer, n_latent=1, charges=charges).double().eval()
+    (columns,) = force_columns(model, structure(), WIDTHS)
+    scale = np.abs(columns.learned).max()
+    np.testing.assert_allclose(columns.gaussians.sum(1), columns.learned, atol=2e-3 * scale)
+    errors = structure().forces.reshape(-1) - forces(model)
+    np.testing.assert_allclose(columns.wanted - columns.learned, errors, atol=1e-10)
+
+
+def test_each_channel_is_wanted_beside_the_others():
+    layer = FourierConvolution(SumOfGaussians.power_law(cutoff=4.0, exponents=[1, 3], n_gaussians=4))
+    model = SOGNet(deep_potential(), layer, n_latent=2).double().eval()
+    first, second = force_columns(model, structure(), WIDTHS)
+    np.testing.assert_allclose(first.wanted - first.learned, second.wanted - second.learned, atol=1e-12)
+    np.testing.assert_allclose(first.others[:, -1], second.learned)
+    assert np.abs(first.learned - second.learned).max() > 0
+
+
+def test_columns_of_the_energy_network_are_changes_of_forces():
+    model = small_model(n_latent=1).eval()
+    (columns,) = force_columns(model, structure(), WIDTHS)
+    last = [m for m in model.energy_head.network.modules() if isinstance(m, torch.nn.Linear)][-1].weight
+    before = forces(model)
+    with torch.no_grad():
+        last[0, 3] += 1e-3
+    change = (forces(model) - before) / 1e-3
+    of_pairs = 3 * 10
+    np.testing.assert_allclose(columns.others[:, of_pairs + 3], change, atol=1e-8)
+    assert np.linalg.matrix_rank(columns.others[:, :of_pairs]) > 2

@@ -35,6 +35,7 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
   sognet simulate checkpoint=a.ckpt structure=a.xyz    molecular dynamics; simulation=nve|nvt|npt|relax
   sognet label calculator=tblite path=new.xyz          energies and forces of structures by any ASE calculator
   sognet inspect checkpoint=outputs/.../best.ckpt      how the learned interaction decays, and what the data say of it
+  sognet ipi checkpoint=a.ckpt structure=a.xyz unix=x  forces for i-PI: path integrals, replica exchange
   sognet reduce checkpoint=a.ckpt path=cells.xyz       the same model with fewer Gaussians in its kernel
   sognet data inspect dataset=files dataset.path=...   what is in a data set, and what looks like a mistake
   sognet data prepare dataset.path=... folder=shards   for data larger than memory; train with dataset=stream
@@ -74,6 +75,14 @@ def run_simulate(config: DictConfig) -> None:
     from sognet.simulation.command import run_simulation
 
     run_simulation(config, find_checkpoints)
+
+
+def run_ipi(config: DictConfig) -> None:
+    """`sognet ipi`."""
+    from sognet.evaluation.checkpoints import find_checkpoints
+    from sognet.simulation.engines.ipi import run_driver
+
+    run_driver(config, find_checkpoints)
 
 
 def run_reduce(config: DictConfig) -> None:
@@ -144,6 +153,7 @@ COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {
     "evaluate": run_evaluate,
     "predict": run_predict,
     "simulate": run_simulate,
+    "ipi": run_ipi,
     "label": run_label,
     "reduce": run_reduce,
     "inspect": run_inspect_kernel,

@@ -9,8 +9,11 @@ from sognet import extras
 from sognet.data import charge_transfer, ion_pairs, molten_salt
 from sognet.data.datasets.generators import melt
 from sognet.data.datasets.generators.charged_systems import chain, cluster, path_cluster
+from sognet.data.datasets.generators.labelled_cache import TIGHT_BINDING
 from sognet.data.datasets.generators.melt import TosiFumi, crystal
 from sognet.data.datasets.generators.molecule_pairs import CONTACT, MOLECULES, PAIRS, pair
+from sognet.data.labelling.calculators import CalculatorSettings
+from sognet.data.labelling.labels import label_structures
 from sognet.errors import InputError
 
 
@@ -112,8 +115,16 @@ def test_the_melt_has_stress(tmp_path, monkeypatch):
     assert np.abs(structure.forces).max() > 0.1
 
 
-def test_pairs_of_ions_are_labelled(tmp_path):
+def test_opposite_ions_keep_their_charges_and_attract_each_other_as_these(tmp_path):
     pytest.importorskip("tblite")
-    splits = ion_pairs(n_frames=10, val_fraction=0.0, test_fraction=0.0, workers=1, root=str(tmp_path))
-    assert 8 <= len(splits.train) <= 10
-    assert {s.charge for s in splits.train} >= {0.0, 1.0, 2.0}
+    rng = np.random.default_rng(0)
+    frames = [pair(rng, "NH4+", "BF4-", 15.0, 0.0) for _ in range(2)]
+    energies, inverse = [], []
+    for atoms, distance in zip(frames, (10.0, 15.0), strict=True):
+        atoms.positions[5:] += [0, 0, distance] - atoms.positions[5:].mean(0) + atoms.positions[:5].mean(0)
+        inverse.append(1 / distance)
+    settings = CalculatorSettings("tblite.ase.TBLite", {"method": "GFN2-xTB", **TIGHT_BINDING})
+    for frame in label_structures(frames, settings, tmp_path / "labels.jsonl", 1).frames:
+        assert frame.get_charges()[:5].sum() == pytest.approx(1.0, abs=0.01)
+        energies.append(frame.get_potential_energy())
+    assert energies[1] - energies[0] == pytest.approx(14.3996 * (inverse[0] - inverse[1]), rel=0.1)

@@ -4,51 +4,78 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
+import torch
 from ase import Atoms
 from ase.build import bulk, molecule
+from ase.calculators.calculator import Calculator
 from torch import nn
 
 
 @dataclass(frozen=True)
 class Package:
-    """An adapter: module of the package, small settings, a trained model, and the package's calculator for it."""
+    """An adapter: module of the package, small settings, and a trained model as settings, made in a folder where need
+    be, with the package's own calculator.
+    """
 
     module: str
     settings: dict
-    pretrained: str | None
-    calculator: Callable
+    trained: Callable[[Path], dict]
+    calculator: Callable[[dict], Calculator]
 
     @property
     def installed(self) -> bool:
         return find_spec(self.module) is not None
 
 
-def sevennet_calculator(name):
+def sevennet_calculator(settings):
     from sevenn.calculator import SevenNetCalculator
 
-    return SevenNetCalculator(name, device="cpu")
+    return SevenNetCalculator(settings["pretrained"], device="cpu")
 
 
-def chgnet_calculator(name):
+def chgnet_calculator(settings):
     from chgnet.model import CHGNet, CHGNetCalculator
 
-    return CHGNetCalculator(CHGNet.load(model_name=name, use_device="cpu", verbose=False), use_device="cpu")
+    network = CHGNet.load(model_name=settings["pretrained"], use_device="cpu", verbose=False)
+    return CHGNetCalculator(network, use_device="cpu")
+
+
+def trained_mace(folder):
+    """A file as mace writes it, of a model in double precision with energies of its elements."""
+    torch.manual_seed(0)
+    network = configured("mace").network.double()
+    network.atomic_energies_fn.atomic_energies[:] = -torch.arange(1.0, 6.0)
+    torch.save(network, folder / "trained.model")
+    return {"checkpoint": str(folder / "trained.model"), "trust": ["mace"]}
+
+
+def mace_calculator(settings):
+    from mace.calculators import MACECalculator
+
+    return MACECalculator(settings["checkpoint"], device="cpu", default_dtype="float64")
 
 
 PACKAGES = {
     "chgnet": Package(
         "chgnet",
         {"atom_fea_dim": 8, "bond_fea_dim": 8, "angle_fea_dim": 8, "num_radial": 5, "num_angular": 5, "n_conv": 2},
-        "0.3.0",
+        lambda folder: {"pretrained": "0.3.0"},
         chgnet_calculator,
     ),
     "sevennet": Package(
         "sevenn",
         {"channel": 4, "lmax": 1, "num_convolution_layer": 2, "weight_nn_hidden_neurons": [8]},
-        "7net-0",
+        lambda folder: {"pretrained": "7net-0"},
         sevennet_calculator,
+    ),
+    "mace": Package(
+        "mace",
+        {"hidden_irreps": "8x0e+8x1o", "max_ell": 2, "correlation": 2, "num_bessel": 4},
+        trained_mace,
+        mace_calculator,
     ),
 }
 

@@ -119,6 +119,8 @@ def _short_range_settings(config: Mapping[str, Any], found: Statistics, trust: I
         settings["n_neighbors"] = max(1.0, found.average_neighbors)
     if config.get("energy_scale", 0.0) is None:
         settings["energy_scale"] = found.force_rms
+    if "trust" in inspect.signature(target).parameters:
+        settings["trust"] = list(trust)
     return settings
 
 

@@ -11,15 +11,24 @@ import torch
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.stress import voigt_6_to_full_3x3_stress
 from command import sognet
+from hydra.errors import InstantiationException
 from other_packages import PACKAGES, boxed, configured, ethanol, salt, structures
 from structures import batch_of, graph_of
 
 from sognet import SOGNet, SOGNetCalculator, extras, load_model
+from sognet.data import Statistics
 from sognet.errors import InputError
 from sognet.long_range import FourierConvolution, SumOfGaussians
+from sognet.model.build import build_model
 from sognet.model.checkpoint import model_entry
 from sognet.model.description import check_rebuilds
 from sognet.short_range import packages
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The TorchScript type system doesn't support",  # e3nn 0.4
+    "ignore:`torch.jit:DeprecationWarning",  # copies of its modules
+    "ignore:Environment variable TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD",  # the calculator of mace
+)
 
 
 @pytest.fixture(params=PACKAGES)
@@ -43,10 +52,10 @@ def save(model, path):
 
 
 @pytest.mark.filterwarnings("ignore:No tensor product accelerator", "ignore:Converting a tensor")
-def test_trained_models_equal_the_calculator_of_the_package(name):
-    package = PACKAGES[name]
-    model = SOGNet(configured(name, pretrained=package.pretrained)).eval()
-    ours, theirs = SOGNetCalculator(model), package.calculator(package.pretrained)
+def test_trained_models_equal_the_calculator_of_the_package(name, tmp_path):
+    settings = PACKAGES[name].trained(tmp_path)
+    model = SOGNet(configured(name, **settings)).eval()
+    ours, theirs = SOGNetCalculator(model), PACKAGES[name].calculator(settings)
     for atoms in structures()[:2]:
         energy, forces = ours.get_potential_energy(atoms), ours.get_forces(atoms)
         assert energy == pytest.approx(theirs.get_potential_energy(boxed(atoms)), rel=1e-6)
@@ -85,7 +94,7 @@ def test_a_loss_of_forces_and_energies_reaches_every_parameter(name):
 
 
 def test_checkpoints_hold_the_weights_and_need_no_file_of_the_package(name, tmp_path, monkeypatch):
-    model = with_layer(configured(name, pretrained=PACKAGES[name].pretrained)).eval()
+    model = with_layer(configured(name, **PACKAGES[name].trained(tmp_path))).eval()
     check_rebuilds(model)
     path = save(model, tmp_path / "best.ckpt")
 
@@ -127,6 +136,21 @@ def test_settings_and_sources_that_are_not_there_are_named(name):
         configured(name, checkpoint="no-file")
     with pytest.raises(InputError, match="not both"):
         configured(name, pretrained="a", checkpoint="b")
+
+
+def test_a_pickled_model_is_read_where_its_package_is_trusted(tmp_path):
+    if not PACKAGES["mace"].installed:
+        pytest.skip("needs mace: pip install 'sognet[mace]'")
+    settings = PACKAGES["mace"].trained(tmp_path)
+    with pytest.raises(InputError, match=r"trust=\[mace\]"):
+        configured("mace", checkpoint=settings["checkpoint"])
+    network = {"_target_": "sognet.short_range.mace.configured", "species": None, "cutoff": 5.0, **settings}
+    config = {"_target_": "sognet.SOGNet", "long_range": {"_target_": None}, "energy_scale": 1.0}
+    config |= {"short_range": network, "reference_energies": {"Na": 1.0}}
+    found = Statistics(["Na", "Cl"], {}, isolated_energies={}, force_rms=0.5)
+    assert build_model(config, found, trust=["mace"]).species == ["C", "H", "O", "Na", "Cl"]
+    with pytest.raises(InstantiationException, match=r"trust=\[mace\]"):
+        build_model(config, found, trust=[])
 
 
 @pytest.mark.slow

@@ -33,9 +33,9 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
   sognet evaluate checkpoint=[a.ckpt,b.ckpt]           a table that compares models; with committee=true, their mean
   sognet predict checkpoint=a.ckpt path=new.xyz        energies and forces of structures without reference values
   sognet simulate checkpoint=a.ckpt structure=a.xyz    molecular dynamics; simulation=nve|nvt|npt|relax
+  sognet ipi checkpoint=a.ckpt structure=a.xyz unix=x  forces for i-PI: path integrals, replica exchange
   sognet label calculator=tblite path=new.xyz          energies and forces of structures by any ASE calculator
   sognet inspect checkpoint=outputs/.../best.ckpt      how the learned interaction decays, and what the data say of it
-  sognet ipi checkpoint=a.ckpt structure=a.xyz unix=x  forces for i-PI: path integrals, replica exchange
   sognet reduce checkpoint=a.ckpt path=cells.xyz       the same model with fewer Gaussians in its kernel
   sognet data inspect dataset=files dataset.path=...   what is in a data set, and what looks like a mistake
   sognet data prepare dataset.path=... folder=shards   for data larger than memory; train with dataset=stream

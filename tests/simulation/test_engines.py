@@ -1,5 +1,6 @@
 """Engines other than ASE's: the same dynamics from the same start, restarts, and what they refuse."""
 
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -12,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from simulations import NVE, begun, made, resumed
 from springs import spring_crystal
 from structures import TRICLINIC, random_atoms
+from test_documents import BLOCK, ROOT
 
 from sognet.errors import InputError
 from sognet.simulation.engines import find_engine
@@ -204,6 +206,30 @@ def test_what_explodes_in_an_engine_ends_in_a_line_with_everything_on_disk(engin
     simulation.calculator.evaluator.step = fails
     with pytest.raises(InputError, match=r"stopped at step 1 .*the model gives nothing"):
         simulation.run()
+
+
+def test_an_engine_of_ones_own_runs_and_resumes(tmp_path, monkeypatch):
+    """That of docs/extending.md."""
+    page = (ROOT / "docs" / "extending.md").read_text()
+    text = next(text for _, title, text in BLOCK.findall(page) if title == "my_dynamics.py")
+    (tmp_path / "my_dynamics.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(InputError, match=r"engine=my_dynamics\.Verlet: .*trust=\[my_dynamics\]"):
+        find_engine("my_dynamics.Verlet")
+    find_engine("my_dynamics.Verlet", ["my_dynamics"])
+    monkeypatch.setattr("simulations.find_engine", lambda name: find_engine(name, ["my_dynamics"]))
+    begun(tmp_path / "ours", replace(NVE, steps=10), engine="my_dynamics.Verlet").run()
+    ours, theirs = resumed(tmp_path / "ours", NVE, engine="my_dynamics.Verlet"), begun(tmp_path / "theirs", NVE)
+    ours.run()
+    theirs.run()
+    np.testing.assert_allclose(ours.atoms.positions, theirs.atoms.positions, atol=1e-9)
+    for settings, said in (
+        (replace(NVE, ensemble="nvt"), "has nve only"),
+        (replace(NVE, ensemble="relax"), "nve only"),
+    ):
+        with pytest.raises(InputError, match=said):
+            made(tmp_path / "other", settings, engine="my_dynamics.Verlet")
 
 
 def mean_and_error(values, n_blocks: int = 10) -> tuple[float, float]:

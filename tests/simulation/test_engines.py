@@ -208,6 +208,26 @@ def test_what_explodes_in_an_engine_ends_in_a_line_with_everything_on_disk(engin
         simulation.run()
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("ensemble", ["nve", "langevin", "nose_hoover", "npt"])
+def test_every_step_ends_with_the_results_of_its_positions(engine, ensemble, tmp_path):
+    """Also those for which there is no name in ASE, which limits look at; and nothing is evaluated twice."""
+    if ensemble == "npt" and engine in NO_BAROSTAT:
+        pytest.skip(f"{engine} has no barostat")
+    settings = replace(NVE, ensemble="npt", thermostat="nose_hoover", barostat_time=40.0)
+    if ensemble != "npt":
+        settings = replace(NVE, ensemble="nvt", thermostat=ensemble) if ensemble != "nve" else NVE
+    simulation = begun(tmp_path, settings, turned(), engine)
+    calculator, counted = simulation.calculator, []
+    evaluate = calculator.evaluator.step
+    calculator.evaluator.step = lambda *args, **kwargs: counted.append(1) or evaluate(*args, **kwargs)
+    for _ in range(5):
+        simulation._advance()
+        assert not calculator.check_state(simulation.atoms)
+    assert len(counted) == 5 or (engine, ensemble) == ("openmm", "npt")
+    assert ("stress" in calculator.results) == (simulation.step % NVE.every == 0 or ensemble == "npt")
+
+
 def test_an_engine_of_ones_own_runs_and_resumes(tmp_path, monkeypatch):
     """That of docs/extending.md."""
     page = (ROOT / "docs" / "extending.md").read_text()

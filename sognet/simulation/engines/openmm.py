@@ -71,9 +71,9 @@ class OpenMMEngine:
         except Exception:
             self.callback.check()  # what was raised in the model, rather than what OpenMM makes of it
             raise
-        self.callback.check()
         state = self.context.getState(positions=True, velocities=True)
-        self.callback.move(*self._seen_by_model(state))
+        self.callback(*self._seen_by_model(state))  # most integrators ask for these forces in the next step only
+        self.callback.check()
         velocities = state.getVelocities(asNumpy=True)._value @ self.rotation.T * NM / PS
         if self.holds_centre:  # as OpenMM does at the beginning of its next step
             velocities -= self.masses @ velocities / self.masses.sum()

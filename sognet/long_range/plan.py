@@ -40,7 +40,9 @@ SIMILAR_COST = 4.0
 PAIRS_BELOW = 2_500
 """Atoms of a structure without periodicity up to which all pairs are summed, times √P: the kernel of a pair is the same
 for all channels. Forces and training step in s, one core, 12 Gaussians, 1e-5, modes against pairs: P 1, 2 000 atoms
-1.1/4.9 against 1.1/2.8, 4 000 1.7/7.3 against 5.7/13; P 4, 2 000 atoms 3.9/22 against 0.9/2.8."""
+1.1/4.9 against 1.1/2.8, 4 000 1.7/7.3 against 5.7/13; P 4, 2 000 atoms 3.9/22 against 0.9/2.8.
+With kernels of pairs of species over their number: training steps of two and four species cross at about 850 and 550
+atoms."""
 
 PAIRS_TOGETHER = 1_000_000
 """Pairs with padding, up to which structures without periodicity are summed in one go whatever their sizes."""
@@ -77,7 +79,7 @@ def make_plan(
     lattice = cell.detach().cpu().double()
     by_fourier = counts > 0
     if not periodic.all():
-        by_fourier &= periodic.any(1) | (counts > PAIRS_BELOW * math.sqrt(n_latent / n_kernels))
+        by_fourier &= periodic.any(1) | (counts > PAIRS_BELOW * math.sqrt(n_latent) / n_kernels)
         if (by_fourier & ~periodic.all(1)).any():
             lattice = _stand_in_lattices(lattice, periodic, by_fourier, batch, positions)
     groups = _grouped(

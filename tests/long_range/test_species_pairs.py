@@ -148,6 +148,15 @@ def test_interactions_that_differ_by_pair_are_learned_where_one_kernel_cannot(de
     assert left[1] > 0.1
 
 
+@pytest.mark.parametrize(("n_species", "by_pairs"), [(1, True), (2, False)])
+def test_large_clusters_leave_the_pair_sum_earlier_with_more_kernels(n_species, by_pairs):
+    """Every pair of atoms is summed with each kernel: 1 500 atoms by pairs with one kernel, not with three."""
+    layer = power_law_convolution(cutoff=5.0, tolerance=1e-2, n_species=n_species)
+    positions, pbc = 30 * torch.rand(1500, 3), torch.zeros(1, 3, dtype=torch.bool)
+    plan = layer.plan(torch.zeros(1, 3, 3), pbc, None, positions)
+    assert (plan.groups[0].method == "pairs") is by_pairs
+
+
 def test_what_does_not_fit_is_refused_by_name():
     kernel = SumOfGaussians.power_law(n_channels=3)
     with pytest.raises(ValueError, match="the kernel has 3 channels; for n_species=3 there is one for each of 6 pairs"):

@@ -105,7 +105,8 @@ def determined_decay(
     """
     n_others = structures[0].others.shape[1]
     rows = sum(len(s.wanted) for s in structures)
-    if len(structures) < 3 or rows < FEWEST_ROWS * (len(widths) + n_others):
+    finite = all(np.isfinite(s.wanted).all() and np.isfinite(s.gaussians).all() for s in structures)
+    if not finite or len(structures) < 3 or rows < FEWEST_ROWS * (len(widths) + n_others):
         return DeterminedDecay("undetermined", len(structures))
     weights = [np.ones(len(s.wanted)) for s in structures]
     for _ in range(3):
@@ -156,16 +157,17 @@ def best_power_law(normal: Normal, widths: np.ndarray, cutoff: float) -> tuple[f
     """Exponent, amplitude (eV·Å^p) and squared error of the power law with the least error."""
     shapes = _power_laws(tuple(widths), cutoff)
     projections = shapes @ normal.projection
-    gained = projections**2 / np.einsum("pi,ij,pj->p", shapes, normal.matrix, shapes)
+    norms = np.einsum("pi,ij,pj->p", shapes, normal.matrix, shapes)
+    gained = np.divide(projections**2, norms, out=np.zeros_like(norms), where=norms > 0)
     best = int(np.argmax(gained))
     exponent = float(EXPONENTS[best])
     if 0 < best < len(EXPONENTS) - 1:
-        low, middle, high = gained[best - 1 : best + 2]
-        exponent += 0.5 * (EXPONENTS[1] - EXPONENTS[0]) * (high - low) / (2 * middle - low - high)
+        low, middle, high = gained[best - 1 : best + 2]  # the middle is the first largest, so the denominator is not 0
+        exponent += 0.5 * (EXPONENTS[1] - EXPONENTS[0]) * float((high - low) / (2 * middle - low - high))
     shape = power_law_weights(exponent, widths, cutoff)
-    norm = shape @ normal.matrix @ shape
-    amplitude = float(shape @ normal.projection / norm)
-    return exponent, amplitude, normal.square - amplitude**2 * float(norm)
+    norm = float(shape @ normal.matrix @ shape)
+    amplitude = float(shape @ normal.projection) / norm if norm > 0 else 0.0
+    return exponent, amplitude, normal.square - amplitude**2 * norm
 
 
 @lru_cache(maxsize=8)

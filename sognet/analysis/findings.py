@@ -5,6 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
+from sognet.analysis.decay_uncertainty import DeterminedDecay
+from sognet.analysis.kernel_inspection import sentence
 from sognet.analysis.long_range_share import error_rise
 from sognet.analysis.numbers import readable
 from sognet.targets import TARGETS, Target, further_targets
@@ -171,6 +173,11 @@ def _long_range(summary: Mapping[str, Any]) -> Iterator[str]:
     for number, decay in enumerate(summary.get("kernel", ())):
         channel = decay.get("channel", number)
         yield f"long-range kernel{f' {channel}' if several else ''}: {_kernel(decay, summary)}"
+    for channel, values in enumerate(summary.get("determined_decay", ())):
+        decay = DeterminedDecay(**values)
+        if decay.error is not None:
+            text = sentence(decay, summary["kernel"][channel]["r_min"], summary.get("charges_known", False))
+            yield f"what these forces determine{f' of kernel {channel}' if several else ''}: {text}"
 
 
 def _kernel(decay: Mapping[str, Any], summary: Mapping[str, Any]) -> str:

@@ -1,7 +1,9 @@
 """What the data determine of the kernel of a trained model, in numbers and in sentences."""
 
+import copy
 import dataclasses
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,6 +49,19 @@ def determined_decays(model: SOGNet, structures: Sequence[Structure], boxes: Box
     r_max = max(boxes.length / 3, 1.5 * model.cutoff)
     by_channel = zip(*(force_columns(model, structure, widths) for structure in structures), strict=True)
     return [determined_decay(of_channel, widths, model.cutoff, r_max) for of_channel in by_channel]
+
+
+def decays_within(
+    model: SOGNet, structures: Sequence[Structure], boxes: Boxes, seconds: float
+) -> list[DeterminedDecay]:
+    """The same for a model of any precision, nothing where by the time of one structure it would take longer."""
+    model = copy.deepcopy(model).double().eval()
+    if len(structures) > 1 and boxes.length / 2 > model.cutoff:
+        started = time.perf_counter()
+        force_columns(model, structures[0], ladder_widths(model.cutoff, boxes.length))
+        if (time.perf_counter() - started) * len(structures) > seconds:
+            return []
+    return determined_decays(model, structures, boxes)
 
 
 def combined(members: Sequence[DeterminedDecay]) -> DeterminedDecay:
@@ -96,6 +111,8 @@ def sentence(decay: DeterminedDecay, cutoff: float, charges_known: bool = False)
         return f"not determined by these data ({forces})"
     span = f"between {decay.r_min:.1f} and {decay.r_max:.1f} Å"
     if decay.status == "no_power_law":
+        if not len(decay.distances):
+            return f"no power law {span} ({forces})"
         low, high = np.quantile(decay.local_exponents[decay.distances <= decay.r_max], (0.05, 0.95))
         return f"no power law {span}: the local exponent goes from {low:.1f} to {high:.1f} ({forces})"
     strength = f", strength {readable(decay.strength)} of that of two charges e in vacuum" if charges_known else ""

@@ -14,6 +14,7 @@ from sognet.analysis.energy_balance import energy_offset, long_range_energy_shar
 from sognet.analysis.error_groups import breakdown, write_breakdown
 from sognet.analysis.figures import kernel_figure, parity_figure, save_figure
 from sognet.analysis.findings import reported_split
+from sognet.analysis.kernel_inspection import as_numbers, decays_within, inspected_structures
 from sognet.analysis.long_range_share import decays, force_shares
 from sognet.analysis.numbers import readable
 from sognet.analysis.predictions import predict_splits, split_errors, write_predictions
@@ -23,6 +24,9 @@ from sognet.data.splits import Splits
 from sognet.long_range.decay import Boxes, kernel_of
 from sognet.model import SOGNet, diagnostics
 from sognet.targets import TARGETS, error_titles
+
+INSPECTED, INSPECTED_ATOMS, INSPECTION_SECONDS = 12, 1_500, 5.0
+"""Structures and atoms from which a report says what the data determine of the decay, unless that takes longer."""
 
 SAMPLE = 1000
 """Structures of each split from which the size of the boxes is taken."""
@@ -62,6 +66,10 @@ def report(
             error = summary[split].get("force_rmse")
             summary["kernel"] = decays(model, boxes, shares["decay_sensitivity"], error)
             kernel = kernel_of(model.long_range)
+            if kernel.trainable:
+                some = inspected_structures(splits, INSPECTED, INSPECTED_ATOMS)
+                found = decays_within(model, some, boxes, INSPECTION_SECONDS)
+                summary["determined_decay"] = [as_numbers(decay) for decay in found]
             if len(summary["kernel"]) == kernel.n_channels:
                 figure = kernel_figure(kernel, model.cutoff, boxes, [decay["status"] for decay in summary["kernel"]])
                 figures["kernel"] = save_figure(figure, folder / "figures" / "kernel.png")

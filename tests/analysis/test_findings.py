@@ -142,3 +142,17 @@ def test_suggestions_follow_what_limits_the_error():
 def test_summaries_of_earlier_versions_are_read():
     old = {"all": {"energy_rmse": 1.0}, "kernel": [{"exponent": 1.0, "r_min": 4.0, "r_max": 6.0, "coulomb_ratio": 1.0}]}
     assert next(iter(sentences(old))) == "all: energy 1.00 meV/atom"
+
+
+def test_what_the_forces_determine_is_said_beside_what_was_learned():
+    kernel = {"exponent": 1.12, "r_min": 6.0, "r_max": 14.0, "initial_exponent": 2.0, "coulomb_ratio": 0.03}
+    determined = {"status": "found", "n_structures": 12, "exponent": 1.012, "exponent_uncertainty": 0.064, "r_min": 6.0}
+    determined |= {"r_max": 14.0, "strength": 0.0266, "beyond_short_range": 4.6, "error": 0.02}
+    few = {"status": "undetermined", "n_structures": 2}
+    summary = {"test": {"force_rmse": 0.1}, "kernel": [kernel], "charges_known": True, "determined_decay": [determined]}
+    assert any(
+        "determine: r^(-1.01 ± 0.06) between 6.0 and 14.0 Å (95 %), strength 0.0266" in s for s in sentences(summary)
+    )
+    assert not any("determine:" in s for s in sentences(summary | {"determined_decay": [few]}))
+    none = {"status": "none", "n_structures": 12, "beyond_short_range": 0.01, "error": 0.1}
+    assert any("no long range" in s for s in sentences(summary | {"determined_decay": [none]}))

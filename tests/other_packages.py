@@ -23,20 +23,20 @@ class Package:
     module: str
     settings: dict
     trained: Callable[[Path], dict]
-    calculator: Callable[[dict], Calculator]
+    calculator: Callable[[dict, nn.Module], Calculator]
 
     @property
     def installed(self) -> bool:
         return find_spec(self.module) is not None
 
 
-def sevennet_calculator(settings):
+def sevennet_calculator(settings, _):
     from sevenn.calculator import SevenNetCalculator
 
     return SevenNetCalculator(settings["pretrained"], device="cpu")
 
 
-def chgnet_calculator(settings):
+def chgnet_calculator(settings, _):
     from chgnet.model import CHGNet, CHGNetCalculator
 
     network = CHGNet.load(model_name=settings["pretrained"], use_device="cpu", verbose=False)
@@ -52,10 +52,23 @@ def trained_mace(folder):
     return {"checkpoint": str(folder / "trained.model"), "trust": ["mace"]}
 
 
-def mace_calculator(settings):
+def mace_calculator(settings, _):
     from mace.calculators import MACECalculator
 
     return MACECalculator(settings["checkpoint"], device="cpu", default_dtype="float64")
+
+
+def nequip_calculator(_, model):
+    """That of a model of nequip with the same weights, which differentiates by itself."""
+    from nequip.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform
+    from nequip.integrations.ase import NequIPCalculator
+    from nequip.model import NequIPGNNModel
+
+    names, cutoff = {"type_names": model.species}, {"r_max": model.cutoff}
+    network = NequIPGNNModel(**model.settings, **names, **cutoff, seed=1, model_dtype="float32")
+    network.load_state_dict(model.network.state_dict())
+    transforms = [ChemicalSpeciesToAtomTypeMapper(model_type_names=model.species), NeighborListTransform(**cutoff)]
+    return NequIPCalculator(network.eval(), "cpu", transforms=transforms)
 
 
 PACKAGES = {
@@ -76,6 +89,12 @@ PACKAGES = {
         {"hidden_irreps": "8x0e+8x1o", "max_ell": 2, "correlation": 2, "num_bessel": 4},
         trained_mace,
         mace_calculator,
+    ),
+    "nequip": Package(
+        "nequip",
+        {"num_layers": 2, "num_features": 8, "radial_mlp_width": 8},
+        lambda folder: {},
+        nequip_calculator,
     ),
 }
 

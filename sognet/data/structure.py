@@ -233,6 +233,8 @@ def _value(atoms: Atoms, key: str | None, shape: tuple[int, ...] | None, source:
         raise InputError(f"{source}: `{key}` is not a number or array of numbers: {str(value)[:60]!r}") from None
     if shape == () and array.size == 1:
         array = array.reshape(())  # a list of one number, as databases often hold
+    if array.ndim > 1 and len(array) == 1 and array.shape != shape:
+        array = array[0]  # a list of one vector or tensor, likewise
     if shape is not None and array.shape in (_flat(shape, 1), _flat(shape, 0)):
         array = array.reshape(shape)  # a tensor of each atom, as columns of files hold it, or of the structure
     if shape is not None and array.shape != shape:

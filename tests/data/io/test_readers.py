@@ -7,6 +7,7 @@ from structures import labelled_atoms
 
 from sognet.data import Keys, read_structures
 from sognet.errors import InputError
+from sognet.targets import OF_CHARGES, TARGETS
 
 
 def written(path, frames):
@@ -44,6 +45,19 @@ def test_keys_are_configurable(tmp_path):
     (without,) = read_structures(path, Keys(energy=None, forces=None))
     assert without.energy is None
     assert without.forces is None
+
+
+def test_a_list_of_one_vector_or_tensor_is_that_vector_or_tensor(tmp_path, monkeypatch):
+    for name in ("dipole", "quadrupole"):
+        monkeypatch.setitem(TARGETS, name, OF_CHARGES[name])
+    atoms = labelled_atoms()
+    atoms.pbc = False
+    vector, tensor, stress = np.arange(3.0), np.diag([1.0, 2.0, -3.0]), atoms.info["stress"]
+    atoms.info |= {"dipole": vector[None], "quadrupole": tensor[None], "stress": np.asarray(stress)[None]}
+    (structure,) = read_structures(written(tmp_path / "a.xyz", [atoms]))
+    np.testing.assert_array_equal(structure.value("dipole"), vector)
+    np.testing.assert_array_equal(structure.value("quadrupole"), tensor)
+    np.testing.assert_allclose(np.diag(structure.stress), stress[:3])
 
 
 def break_force(atoms):

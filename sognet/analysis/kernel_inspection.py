@@ -54,12 +54,12 @@ def determined_decays(model: SOGNet, structures: Sequence[Structure], boxes: Box
 def decays_within(
     model: SOGNet, structures: Sequence[Structure], boxes: Boxes, seconds: float
 ) -> list[DeterminedDecay]:
-    """The same for a model of any precision, nothing where by the time of one structure it would take longer."""
+    """The same for a model of any precision; nothing where it would take more processor time, by that of one structure."""
     model = copy.deepcopy(model).double().eval()
     if len(structures) > 1 and boxes.length / 2 > model.cutoff:
-        started = time.perf_counter()
+        started = time.process_time()
         force_columns(model, structures[0], ladder_widths(model.cutoff, boxes.length))
-        if (time.perf_counter() - started) * len(structures) > seconds:
+        if (time.process_time() - started) * len(structures) > seconds:
             return []
     return determined_decays(model, structures, boxes)
 
@@ -138,5 +138,5 @@ def cancellation(balance: dict[str, float]) -> str | None:
         return text
     return (
         f"{text}: the kernel fills what the short range leaves, and neither means anything by itself. "
-        "module.kernel_weight_decay, model/long_range=power_law and loss.kernel make the split meaningful"
+        "module.kernel_weight_decay leaves to the short range what it describes as well"
     )

@@ -54,7 +54,7 @@ def determined_decays(model: SOGNet, structures: Sequence[Structure], boxes: Box
 def decays_within(
     model: SOGNet, structures: Sequence[Structure], boxes: Boxes, seconds: float
 ) -> list[DeterminedDecay]:
-    """The same for a model of any precision; nothing where it would take more processor time, by that of one structure."""
+    """The same for a model of any precision; nothing where the time of one structure says that it takes longer."""
     model = copy.deepcopy(model).double().eval()
     if len(structures) > 1 and boxes.length / 2 > model.cutoff:
         started = time.process_time()

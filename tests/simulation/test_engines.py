@@ -35,7 +35,7 @@ THERMOSTATS = {
     "lammps": ("langevin", "nose_hoover", "bussi"),
     "torch_sim": ("langevin", "nose_hoover"),
 }
-NO_BAROSTAT, FIXES_NOTHING = ("torch_sim",), ("torch_sim",)
+MONTE_CARLO, FIXES_NOTHING = ("openmm", "torch_sim"), ("torch_sim",)
 
 
 def turned(pbc=True, sign: float = 1.0) -> Atoms:
@@ -107,7 +107,7 @@ def test_a_killed_simulation_goes_on_from_its_restart_file(engine, tmp_path):
 @pytest.mark.parametrize("ensemble", ["langevin", "nose_hoover", "bussi", "npt"])
 def test_baths_go_on_from_a_restart_file(engine, ensemble, tmp_path):
     """Deterministic ones along the same trajectory; OpenMM's barostat draws random numbers."""
-    if ensemble not in THERMOSTATS[engine] and (ensemble != "npt" or engine in NO_BAROSTAT):
+    if ensemble != "npt" and ensemble not in THERMOSTATS[engine]:
         pytest.skip(f"{engine} has no {ensemble}")
     settings = replace(NVE, ensemble="npt", thermostat="nose_hoover", barostat_time=50.0, pressure=1.0)
     if ensemble != "npt":
@@ -118,7 +118,7 @@ def test_baths_go_on_from_a_restart_file(engine, ensemble, tmp_path):
     parts = resumed(tmp_path / "parts", settings, turned(), engine)
     parts.run()
     assert np.isfinite(parts.atoms.positions).all()
-    if ensemble == "nose_hoover" or (ensemble, engine) == ("npt", "lammps"):
+    if ensemble == "nose_hoover" or (ensemble == "npt" and engine != "openmm"):
         np.testing.assert_allclose(parts.atoms.positions, whole.atoms.positions, atol=1e-7)
         np.testing.assert_allclose(parts.atoms.get_momenta(), whole.atoms.get_momenta(), atol=1e-6)
         np.testing.assert_allclose(parts.atoms.cell.array, whole.atoms.cell.array, atol=1e-9)
@@ -158,16 +158,16 @@ def test_a_field_acts_in_every_engine(engine, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "atoms", "said"),
     [
-        ({"ensemble": "relax"}, {}, r"simulation=relax: engine=\w+ has nve, nvt.*; use engine=ase"),
+        ({"ensemble": "relax"}, {}, r"simulation=relax: engine=\w+ has nve, nvt, npt; use engine=ase"),
         (
             {"ensemble": "npt", "thermostat": "nose_hoover"},
             {"pbc": (True, True, False)},
-            "three periodic directions|has nve, nvt;",
+            "three periodic directions",
         ),
         (
             {"ensemble": "npt", "thermostat": "nose_hoover"},
             {"pbc": False},
-            "not periodic, so there is no cell|has nve, nvt;",
+            "not periodic, so there is no cell",
         ),
     ],
 )
@@ -184,7 +184,7 @@ def test_constraints_that_an_engine_lacks_are_refused(engine, tmp_path):
     with pytest.raises(InputError, match="fixes whole atoms only, and the file has FixedPlane"):
         made(tmp_path, NVE, atoms, engine)
     atoms.set_constraint(FixAtoms([0]))
-    with pytest.raises(InputError, match=r"the file fixes atoms|has nve, nvt;"):
+    with pytest.raises(InputError, match="the file fixes atoms"):
         made(tmp_path, replace(NVE, ensemble="npt", thermostat="nose_hoover"), atoms, engine)
 
 
@@ -212,8 +212,6 @@ def test_what_explodes_in_an_engine_ends_in_a_line_with_everything_on_disk(engin
 @pytest.mark.parametrize("ensemble", ["nve", "langevin", "nose_hoover", "npt"])
 def test_every_step_ends_with_the_results_of_its_positions(engine, ensemble, tmp_path):
     """Also those for which there is no name in ASE, which limits look at; and nothing is evaluated twice."""
-    if ensemble == "npt" and engine in NO_BAROSTAT:
-        pytest.skip(f"{engine} has no barostat")
     settings = replace(NVE, ensemble="npt", thermostat="nose_hoover", barostat_time=40.0)
     if ensemble != "npt":
         settings = replace(NVE, ensemble="nvt", thermostat=ensemble) if ensemble != "nve" else NVE
@@ -224,7 +222,7 @@ def test_every_step_ends_with_the_results_of_its_positions(engine, ensemble, tmp
     for _ in range(5):
         simulation._advance()
         assert not calculator.check_state(simulation.atoms)
-    assert len(counted) == 5 or (engine, ensemble) == ("openmm", "npt")
+    assert len(counted) == 5 or (ensemble == "npt" and engine in MONTE_CARLO)
     assert ("stress" in calculator.results) == (simulation.step % NVE.every == 0 or ensemble == "npt")
 
 
@@ -286,8 +284,6 @@ def test_thermostats_of_engines_reach_their_temperature(engine, thermostat):
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_barostats_of_engines_reach_pressure_and_density(engine):
-    if engine in NO_BAROSTAT:
-        pytest.skip(f"{engine} has no barostat")
     settings = {"ensemble": "npt", "thermostat": "nose_hoover", "pressure": 1.0, "barostat_time": 150.0}
     ours, theirs = (sampled(name, timestep=4.0, **settings) for name in (engine, "ase"))
     assert abs(ours[0][0] - 300.0) < 4 * ours[0][1]

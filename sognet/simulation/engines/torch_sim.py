@@ -10,16 +10,19 @@ from sognet.errors import InputError
 from sognet.extras import require
 from sognet.simulation.engines.callback import Callback
 from sognet.simulation.engines.checks import check_offered
+from sognet.simulation.engines.monte_carlo import MonteCarloBarostat
 from sognet.simulation.initial_structure import degrees_of_freedom
 from sognet.simulation.settings import SimulationSettings
 
-OFFERED = {"nve": (), "nvt": ("langevin", "nose_hoover")}
+OFFERED = {"nve": (), "nvt": ("langevin", "nose_hoover"), "npt": ("nose_hoover",)}
 CHAIN = ("positions", "momenta")
 """What moves in a Nosé–Hoover chain."""
 
 
 class TorchSimEngine:
     """Dynamics by torch-sim in double precision; its units are ASE's.
+
+    The barostat is Monte Carlo: torch-sim 0.3 counts half of the kinetic energy in the pressure of its own.
 
     Parameters
     ----------
@@ -40,7 +43,9 @@ class TorchSimEngine:
         from sognet.simulation.engines.torch_sim_model import CallbackModel
 
         self.atoms, self.settings = atoms, settings
-        self.model = CallbackModel(Callback(atoms, stress=False))
+        callback = Callback(atoms, stress=False)
+        self.model = CallbackModel(callback)
+        self.barostat = MonteCarloBarostat(callback, settings, rng) if settings.ensemble == "npt" else None
         self.kinetic = torch.tensor(units.kB * settings.temperature, dtype=torch.float64)
         self.timestep = torch.tensor(settings.timestep * units.fs, dtype=torch.float64)
         torch.manual_seed(int(rng.integers(2**63)))
@@ -56,13 +61,18 @@ class TorchSimEngine:
             total = self.moving.momenta.sum(0) / self.moving.masses.sum()
             self.moving.momenta = self.moving.momenta - self.moving.masses[:, None] * total
         self.atoms.set_momenta(self.moving.momenta.numpy())
+        if self.barostat is not None and number % self.barostat.every == 0:
+            self.barostat.attempt()
+            self.model.callback.check()
+            self.moving.positions = torch.from_numpy(self.atoms.get_positions())
+            self.moving.forces = torch.from_numpy(self.atoms.get_forces())
 
     def conserved_energy(self) -> float | None:
-        """Energy with that of the Nosé–Hoover chain, eV; None for Langevin dynamics."""
+        """Energy with that of the Nosé–Hoover chain, eV; None for Langevin dynamics, and at constant pressure."""
         total = float(self.atoms.get_total_energy())
         if self.settings.ensemble == "nve":
             return total
-        if self.settings.thermostat == "langevin":
+        if self.barostat is not None or self.settings.thermostat == "langevin":
             return None
         if self.moving is None:
             self._start()
@@ -72,14 +82,18 @@ class TorchSimEngine:
         return total + float(of_chain.sum())
 
     def state(self) -> dict[str, np.ndarray]:
-        """Random numbers and Nosé–Hoover chain."""
+        """Random numbers, barostat and Nosé–Hoover chain."""
         arrays = {"torch_sim.random": torch.get_rng_state().numpy()}
+        if self.barostat is not None:
+            arrays |= self.barostat.state()
         chain = getattr(self.moving, "chain", None)
         return arrays | ({f"torch_sim.{n}": getattr(chain, n).numpy().copy() for n in CHAIN} if chain else self.kept)
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Put back what `state` gave."""
         torch.set_rng_state(torch.from_numpy(state["torch_sim.random"].copy()))
+        if self.barostat is not None:
+            self.barostat.restore(state)
         self.kept = {name: state[name] for n in CHAIN if (name := f"torch_sim.{n}") in state}
         self.moving = None
 
@@ -105,7 +119,7 @@ class TorchSimEngine:
             "system_idx": torch.zeros(len(atoms), dtype=torch.int64),
         }
         momenta, bath = torch.from_numpy(atoms.get_momenta()), {"dt": self.timestep, "kT": self.kinetic}
-        if self.settings.ensemble == "nvt" and self.settings.thermostat == "nose_hoover":
+        if self.settings.ensemble != "nve" and self.settings.thermostat == "nose_hoover":
             begin, self.update = nvt_nose_hoover(model=self.model, **bath)
             self.moving = begin(system, tau=time, momenta=momenta)
             chain, free = self.moving.chain, degrees_of_freedom(atoms)

@@ -184,7 +184,10 @@ def _serve(connection: Connection, calculator: CalculatorSettings, folder: Path,
         os.chdir(here)
         if labels is not None and not keep_files:
             shutil.rmtree(scratch, ignore_errors=True)
-        connection.send((labels, reason))
+        try:
+            connection.send((labels, reason))
+        except BrokenPipeError:
+            return  # whoever asked has been killed
 
 
 def _labels(task: Task, calculator: CalculatorSettings) -> tuple[dict[str, Any] | None, str]:

@@ -172,7 +172,7 @@ def _long_range(summary: Mapping[str, Any]) -> Iterator[str]:
     several = len(summary.get("kernel", ())) > 1
     for number, decay in enumerate(summary.get("kernel", ())):
         channel = decay.get("channel", number)
-        yield f"long-range kernel{f' {channel}' if several else ''}: {_kernel(decay, summary)}"
+        yield f"long-range kernel{f' {channel}' if several else ''}: {_kernel(decay, summary, number)}"
     for channel, values in enumerate(summary.get("determined_decay", ())):
         decay = DeterminedDecay(**values)
         if decay.error is not None:
@@ -180,7 +180,8 @@ def _long_range(summary: Mapping[str, Any]) -> Iterator[str]:
             yield f"what these forces determine{f' of kernel {channel}' if several else ''}: {text}"
 
 
-def _kernel(decay: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+def _kernel(decay: Mapping[str, Any], summary: Mapping[str, Any], number: int) -> str:
+    """What the kernel of a number is now; whether the forces determine it is said apart, where that was looked at."""
     now, start, status = _law(decay["exponent"]), decay.get("initial_exponent"), decay.get("status", "found")
     began = f"it began as {_law(start)}" if start is not None else "it began otherwise"
     span = f"from {decay['r_min']:.1f} to {decay['r_max']:.1f} Å"
@@ -194,6 +195,8 @@ def _kernel(decay: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
         error = summary[reported_split(summary)]["force_rmse"]
         rise = 100 * error_rise(summary["long_range"]["decay_sensitivity"], error)
         amount = readable(rise, 2) if rise > 0.1 else "less than 0.1"
+        if number < len(said := summary.get("determined_decay", ())) and said[number].get("error") is not None:
+            return f"{now} {span} ({began}), where 0.5 more or less would raise the force error by {amount} %"
         return (
             "not determined at this accuracy: an exponent that is 0.5 larger or smaller would raise the force error by "
             f"{amount} % (now {now}, {began})"

@@ -156,3 +156,8 @@ def test_what_the_forces_determine_is_said_beside_what_was_learned():
     assert not any("determine:" in s for s in sentences(summary | {"determined_decay": [few]}))
     none = {"status": "none", "n_structures": 12, "beyond_short_range": 0.01, "error": 0.1}
     assert any("no long range" in s for s in sentences(summary | {"determined_decay": [none]}))
+    loose = summary | {"kernel": [kernel | {"status": "undetermined"}], "long_range": {"decay_sensitivity": 0.01}}
+    loose["long_range"] |= {"force_rms": 0.0, "long_range_force_rms": 1.0}
+    text = "\n".join(sentences(loose))
+    assert "r^-1.12 from 6.0 to 14.0 Å" in text
+    assert "not determined" not in text

@@ -20,7 +20,7 @@ FLOOR = {
     **dict.fromkeys(("long_range", "short_range", "data"), 1),
     "model": 2,
     "analysis": 3,
-    **dict.fromkeys(("training", "evaluation", "simulation"), 4),
+    **dict.fromkeys(("training", "evaluation", "simulation", "trajectories"), 4),
     "cli": 5,
 }
 """Imports go to lower floors, or stay within a room."""

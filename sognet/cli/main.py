@@ -33,6 +33,7 @@ HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a 
   sognet evaluate checkpoint=[a.ckpt,b.ckpt]           a table that compares models; with committee=true, their mean
   sognet predict checkpoint=a.ckpt path=new.xyz        energies and forces of structures without reference values
   sognet simulate checkpoint=a.ckpt structure=a.xyz    molecular dynamics; simulation=nve|nvt|npt|relax
+  sognet analyze trajectory=outputs/.../trajectory.extxyz  structure, diffusion, spectra of a trajectory, with errors
   sognet ipi checkpoint=a.ckpt structure=a.xyz unix=x  forces for i-PI: path integrals, replica exchange
   sognet label calculator=tblite path=new.xyz          energies and forces of structures by any ASE calculator
   sognet inspect checkpoint=outputs/.../best.ckpt      how the learned interaction decays, and what the data say of it
@@ -83,6 +84,13 @@ def run_ipi(config: DictConfig) -> None:
     from sognet.simulation.engines.ipi import run_driver
 
     run_driver(config, find_checkpoints)
+
+
+def run_analyze(config: DictConfig) -> None:
+    """`sognet analyze`."""
+    from sognet.trajectories.command import analyze_trajectory
+
+    analyze_trajectory(config)
 
 
 def run_reduce(config: DictConfig) -> None:
@@ -153,6 +161,7 @@ COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {
     "evaluate": run_evaluate,
     "predict": run_predict,
     "simulate": run_simulate,
+    "analyze": run_analyze,
     "ipi": run_ipi,
     "label": run_label,
     "reduce": run_reduce,

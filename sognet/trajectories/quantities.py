@@ -1,0 +1,60 @@
+"""The quantities that a trajectory is analyzed for, by name, and which of them it allows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from omegaconf import DictConfig
+
+from sognet.errors import InputError
+from sognet.trajectories.displacement import MeanSquareDisplacement
+from sognet.trajectories.frames import Frame
+from sognet.trajectories.radial_distribution import RadialDistribution
+from sognet.trajectories.results import Quantity
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A quantity that can be asked for.
+
+    Parameters
+    ----------
+    make : from the first frame and conf/analyze.yaml.
+    lacks : what a trajectory with this first frame lacks for it, and the remedy; empty: nothing.
+    """
+
+    make: Callable[[Frame, DictConfig], Quantity]
+    lacks: Callable[[Frame], str] = lambda first: ""
+
+
+def _no_times(first: Frame) -> str:
+    return "" if first.time is not None else "times; set interval=<fs between two frames of the file>"
+
+
+KINDS: dict[str, Kind] = {
+    "rdf": Kind(lambda first, c: RadialDistribution(first, c.n_blocks, c.r_max, c.r_width)),
+    "msd": Kind(lambda first, c: MeanSquareDisplacement(first, c.n_blocks, c.fit), _no_times),
+}
+
+CONTINUOUS = ("msd",)
+"""Quantities for which positions must not jump at the faces of the cell."""
+
+
+def choose(first: Frame, config: DictConfig) -> tuple[dict[str, Quantity], dict[str, str]]:
+    """Quantities of a configuration, and why others are left out where the trajectory decides.
+
+    Raises
+    ------
+    InputError : a quantity is unknown, or the trajectory lacks what it needs.
+    """
+    names = KINDS if config.quantities is None else list(config.quantities)
+    if unknown := [name for name in names if name not in KINDS]:
+        raise InputError(f"quantities: no {', '.join(map(str, unknown))}; there are {', '.join(KINDS)}")
+    chosen, left_out = {}, {}
+    for name in names:
+        if not (lacks := KINDS[name].lacks(first)):
+            chosen[name] = KINDS[name].make(first, config)
+        elif config.quantities is not None:
+            raise InputError(f"{first.source}: {name} needs {lacks}")
+        else:
+            left_out[name] = f"needs {lacks}"
+    return chosen, left_out

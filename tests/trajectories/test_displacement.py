@@ -1,0 +1,85 @@
+"""Mean-square displacements and diffusion against Brownian motion."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from trajectory_frames import frames
+
+from sognet.errors import InputError
+from sognet.trajectories.displacement import SI, MeanSquareDisplacement, with_error
+from sognet.trajectories.frames import continuous
+
+CELL = np.array([[9.0, 0, 0], [2.5, 8.0, 0], [-1.5, 2.0, 10.0]])
+STEP = 0.1  # ps
+D = 0.5  # Å²/ps
+
+
+def brownian(n_frames=300, n_atoms=20, seed=0, pbc=True, drift=0.0):
+    rng = np.random.default_rng(seed)
+    steps = np.sqrt(2 * D * STEP) * rng.standard_normal((n_frames, n_atoms, 3)) + drift
+    return [Atoms(f"Ar{n_atoms}", positions=p, cell=CELL, pbc=pbc) for p in np.cumsum(steps, 0)]
+
+
+def analyzed(all_frames, fit=None):
+    quantity = MeanSquareDisplacement(all_frames[0], 8, fit)
+    for frame in all_frames:
+        quantity.add(frame)
+    return quantity.result()
+
+
+def test_lags_are_those_of_all_pairs_of_frames():
+    all_frames = frames(brownian(40), STEP)
+    found = analyzed(all_frames)
+    places = np.stack([f.positions - f.positions.mean(0) for f in all_frames])
+    for k, lag in enumerate(range(1, 17)):
+        direct = ((places[lag:] - places[:-lag]) ** 2).sum(-1).mean()
+        assert found.axis[k] == pytest.approx(lag * STEP)
+        assert found.panels[0].curves[0].values[k] == pytest.approx(direct)
+    np.testing.assert_allclose(found.axis[16:] / STEP, [18, 20, 22, 24, 26, 28, 30, 32, 36])
+
+
+def test_error_of_the_diffusion_covers_the_truth():
+    truth = D * (1 - 1 / 20)  # without the motion of the centre
+    covered, values = [], []
+    for seed in range(20):
+        numbers = analyzed(frames(brownian(seed=seed, drift=0.3), STEP)).numbers["diffusion"]["Ar"]
+        value, error = numbers["D (m²/s)"] / SI, numbers["error (m²/s)"] / SI
+        covered.append(abs(value - truth) < error)
+        values.append(value)
+        assert numbers["power of t"] == pytest.approx(1, abs=0.25)
+    assert np.mean(values) == pytest.approx(truth, abs=4 * np.std(values) / np.sqrt(20))
+    assert 0.45 < np.mean(covered) < 0.9
+
+
+@pytest.mark.parametrize(("pbc", "dimensions"), [([1, 1, 0], 2), ([0, 0, 1], 1), ([0, 0, 0], 3)])
+def test_displacements_count_along_periodic_directions(pbc, dimensions):
+    found = analyzed(frames(brownian(pbc=pbc), STEP), fit=[0.1, 1.0])
+    assert found.numbers["diffusion"]["dimensions"] == dimensions
+    assert found.numbers["diffusion"]["Ar"]["D (m²/s)"] / SI == pytest.approx(D, rel=0.1)
+
+
+def test_wrapped_positions_are_followed_and_jumps_refused():
+    trajectory = brownian(60)
+    free = frames([atoms.copy() for atoms in trajectory], STEP)
+    for atoms in trajectory:
+        atoms.wrap()
+    wrapped = frames(trajectory, STEP)
+    followed = analyzed(list(continuous(wrapped, True)))
+    np.testing.assert_allclose(followed.panels[0].curves[0].values, analyzed(free).panels[0].curves[0].values)
+    np.testing.assert_allclose(next(iter(continuous(free, None))).positions, free[0].positions)
+    with pytest.raises(InputError, match="wrapped=true"):
+        list(continuous(wrapped, None))
+
+
+def test_frames_without_times_or_of_uneven_times_are_refused():
+    with pytest.raises(InputError, match="at least two frames"):
+        analyzed(frames(brownian(1), STEP))
+    uneven = frames(brownian(10), STEP)
+    with pytest.raises(InputError, match="equally far apart"):
+        analyzed([f for f in uneven if f.index != 4])
+
+
+def test_values_have_the_digits_of_their_errors():
+    assert with_error(2.3127, 0.213) == "2.31 ± 0.21"
+    assert with_error(231.27, 21.3) == "231 ± 21"
+    assert with_error(2.3127, float("nan")) == "2.31"

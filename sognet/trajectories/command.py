@@ -54,12 +54,14 @@ def check_numbers(config: DictConfig) -> None:
     for name, least in {"skip": 0, "every": 1, "n_blocks": 2}.items():
         if not isinstance(config[name], int) or config[name] < least:
             raise InputError(f"{name} must be a whole number from {least} on, got {config[name]!r}")
+    if config.axis not in (None, 0, 1, 2):
+        raise InputError(f"axis must be 0, 1 or 2, the number of a lattice vector, got {config.axis!r}")
     for name in POSITIVE:
         if config[name] is not None and (not isinstance(config[name], int | float) or config[name] <= 0):
             raise InputError(f"{name} must be a positive number, got {config[name]!r}")
 
 
-POSITIVE = ("interval", "temperature", "r_max", "r_width")
+POSITIVE = ("interval", "temperature", "r_max", "r_width", "z_width", "k_max")
 
 
 def results_of(quantities: Mapping[str, Quantity], left_out: dict[str, str], asked: bool) -> dict[str, Result]:

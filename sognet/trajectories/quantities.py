@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from sognet.errors import InputError
+from sognet.trajectories.charge_structure import ChargeStructure
 from sognet.trajectories.displacement import MeanSquareDisplacement
 from sognet.trajectories.frames import Frame
+from sognet.trajectories.profiles import Profiles, lacks_axis
 from sognet.trajectories.radial_distribution import RadialDistribution
 from sognet.trajectories.results import Quantity
 
@@ -23,16 +25,26 @@ class Kind:
     """
 
     make: Callable[[Frame, DictConfig], Quantity]
-    lacks: Callable[[Frame], str] = lambda first: ""
+    lacks: Callable[[Frame, DictConfig], str] = lambda first, config: ""
 
 
-def _no_times(first: Frame) -> str:
+def _no_times(first: Frame, config: DictConfig) -> str:
     return "" if first.time is not None else "times; set interval=<fs between two frames of the file>"
+
+
+def _no_charges(first: Frame, config: DictConfig) -> str:
+    if not first.pbc.all():
+        return "three periodic directions"
+    return "" if first.charges is not None else "charges; set charges={Na: 1, Cl: -1} or the name of a column"
 
 
 KINDS: dict[str, Kind] = {
     "rdf": Kind(lambda first, c: RadialDistribution(first, c.n_blocks, c.r_max, c.r_width)),
     "msd": Kind(lambda first, c: MeanSquareDisplacement(first, c.n_blocks, c.fit), _no_times),
+    "profiles": Kind(
+        lambda first, c: Profiles(first, c.n_blocks, c.axis, c.z_width), lambda first, c: lacks_axis(first, c.axis)
+    ),
+    "charge_structure": Kind(lambda first, c: ChargeStructure(first, c.n_blocks, c.k_max), _no_charges),
 }
 
 CONTINUOUS = ("msd",)
@@ -51,7 +63,7 @@ def choose(first: Frame, config: DictConfig) -> tuple[dict[str, Quantity], dict[
         raise InputError(f"quantities: no {', '.join(map(str, unknown))}; there are {', '.join(KINDS)}")
     chosen, left_out = {}, {}
     for name in names:
-        if not (lacks := KINDS[name].lacks(first)):
+        if not (lacks := KINDS[name].lacks(first, config)):
             chosen[name] = KINDS[name].make(first, config)
         elif config.quantities is not None:
             raise InputError(f"{first.source}: {name} needs {lacks}")

@@ -61,7 +61,11 @@ def test_tables_figures_and_sentences_of_what_the_trajectory_allows(trajectory, 
     numbers = json.loads((folder / "analysis.json").read_text())
     assert numbers["frames"] == 200
     assert numbers["msd"]["diffusion"]["Na"]["error (m²/s)"] > 0
-    for name in ("rdf", "msd"):
+    assert set(columns(folder / "charge_structure.csv")) == {
+        "k (1/Å)", "S (e²)", "error of S (e²)", "screening", "error of screening",
+    }  # fmt: skip
+    assert "left out: profiles needs a slab" in said
+    for name in ("rdf", "msd", "charge_structure"):
         assert (folder / f"{name}.png").stat().st_size > 5000
 
 

@@ -61,7 +61,7 @@ def check_numbers(config: DictConfig) -> None:
             raise InputError(f"{name} must be a positive number, got {config[name]!r}")
 
 
-POSITIVE = ("interval", "temperature", "r_max", "r_width", "z_width", "k_max")
+POSITIVE = ("interval", "temperature", "r_max", "r_width", "z_width", "k_max", "resolution")
 
 
 def results_of(quantities: Mapping[str, Quantity], left_out: dict[str, str], asked: bool) -> dict[str, Result]:

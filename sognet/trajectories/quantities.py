@@ -7,11 +7,14 @@ from omegaconf import DictConfig
 
 from sognet.errors import InputError
 from sognet.trajectories.charge_structure import ChargeStructure
+from sognet.trajectories.dielectric import DielectricConstant, lacks_dipole
 from sognet.trajectories.displacement import MeanSquareDisplacement
 from sognet.trajectories.frames import Frame
+from sognet.trajectories.infrared import Infrared, lacks_current
 from sognet.trajectories.profiles import Profiles, lacks_axis
 from sognet.trajectories.radial_distribution import RadialDistribution
 from sognet.trajectories.results import Quantity
+from sognet.trajectories.vibrations import Vibrations
 
 
 @dataclass(frozen=True)
@@ -22,10 +25,12 @@ class Kind:
     ----------
     make : from the first frame and conf/analyze.yaml.
     lacks : what a trajectory with this first frame lacks for it, and the remedy; empty: nothing.
+    on_request : it is left out where no quantities are named.
     """
 
     make: Callable[[Frame, DictConfig], Quantity]
     lacks: Callable[[Frame, DictConfig], str] = lambda first, config: ""
+    on_request: bool = False
 
 
 def _no_times(first: Frame, config: DictConfig) -> str:
@@ -38,6 +43,12 @@ def _no_charges(first: Frame, config: DictConfig) -> str:
     return "" if first.charges is not None else "charges; set charges={Na: 1, Cl: -1} or the name of a column"
 
 
+def _no_velocities(first: Frame, config: DictConfig) -> str:
+    if first.velocities is None:
+        return "velocities (momenta in the file)"
+    return _no_times(first, config)
+
+
 KINDS: dict[str, Kind] = {
     "rdf": Kind(lambda first, c: RadialDistribution(first, c.n_blocks, c.r_max, c.r_width)),
     "msd": Kind(lambda first, c: MeanSquareDisplacement(first, c.n_blocks, c.fit), _no_times),
@@ -45,9 +56,19 @@ KINDS: dict[str, Kind] = {
         lambda first, c: Profiles(first, c.n_blocks, c.axis, c.z_width), lambda first, c: lacks_axis(first, c.axis)
     ),
     "charge_structure": Kind(lambda first, c: ChargeStructure(first, c.n_blocks, c.k_max), _no_charges),
+    "vibrations": Kind(lambda first, c: Vibrations(first, c.n_blocks, c.resolution), _no_velocities),
+    "infrared": Kind(
+        lambda first, c: Infrared(first, c.n_blocks, c.resolution),
+        lambda first, c: lacks_current(first) or _no_times(first, c),
+    ),
+    "dielectric": Kind(
+        lambda first, c: DielectricConstant(first, c.n_blocks),
+        lambda first, c: lacks_dipole(first, c.charges),
+        on_request=True,
+    ),
 }
 
-CONTINUOUS = ("msd",)
+CONTINUOUS = ("msd", "dielectric")
 """Quantities for which positions must not jump at the faces of the cell."""
 
 
@@ -58,7 +79,8 @@ def choose(first: Frame, config: DictConfig) -> tuple[dict[str, Quantity], dict[
     ------
     InputError : a quantity is unknown, or the trajectory lacks what it needs.
     """
-    names = KINDS if config.quantities is None else list(config.quantities)
+    usual = [name for name, kind in KINDS.items() if not kind.on_request]
+    names = usual if config.quantities is None else list(config.quantities)
     if unknown := [name for name in names if name not in KINDS]:
         raise InputError(f"quantities: no {', '.join(map(str, unknown))}; there are {', '.join(KINDS)}")
     chosen, left_out = {}, {}

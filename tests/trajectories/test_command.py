@@ -65,7 +65,7 @@ def test_tables_figures_and_sentences_of_what_the_trajectory_allows(trajectory, 
         "k (1/Å)", "S (e²)", "error of S (e²)", "screening", "error of screening",
     }  # fmt: skip
     assert "left out: profiles needs a slab" in said
-    for name in ("rdf", "msd", "charge_structure"):
+    for name in ("rdf", "msd", "charge_structure", "vibrations", "infrared"):
         assert (folder / f"{name}.png").stat().st_size > 5000
 
 

@@ -115,10 +115,11 @@ class MeanSquareDisplacement:
         for k, element in enumerate(self.elements):
             power = float(powers[k])
             numbers[element] = {"D (m²/s)": best[k], "error (m²/s)": errors[k], "power of t": power}
-            text = f"diffusion of {element}: {with_error(best[k] * 1e9, errors[k] * 1e9)} × 10⁻⁹ m²/s"
-            if not 0.8 < power < 1.2:
-                text += f", but the MSD grows as t^{power:.2f}: not diffusive from {low:.3g} to {high:.3g} ps"
-            sentences.append(text)
+            if 0.8 < power < 1.2:
+                found = f"{with_error(best[k] * 1e9, errors[k] * 1e9)} × 10⁻⁹ m²/s"
+            else:
+                found = f"none, since the MSD grows as t^{power:.2f} from {low:.3g} to {high:.3g} ps; fit=[first,last]"
+            sentences.append(f"diffusion of {element}: {found}")
         return sentences, numbers | {"fit (ps)": [low, high], "dimensions": self.dimensions}
 
 

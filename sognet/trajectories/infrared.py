@@ -67,7 +67,7 @@ class Infrared:
         if self.is_bulk:
             factor, label, unit = factor * PER_CM / float(self._volume.mean), "n α", "1/cm"
         panel = Panel(label, unit, [Curve("", (factor * spectra)[0], (factor * errors)[0])])
-        return Result("wave number", "1/cm", wave_numbers, [panel], self._spectrum.remark())
+        return Result("wave number", "1/cm", wave_numbers, [panel], self._spectrum.remarks())
 
 
 def has_dipole(frame: Frame) -> bool:

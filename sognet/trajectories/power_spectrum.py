@@ -23,6 +23,9 @@ LIGHT = 0.0299792458
 SHORTEST = 8
 """Frames in a segment."""
 
+FASTEST = 4500
+"""1/cm, above all vibrations of molecules."""
+
 CHUNK = 10_000_000
 """Numbers that are transformed at once."""
 
@@ -95,13 +98,16 @@ class PowerSpectrum:
         wave_numbers = np.fft.rfftfreq(self._length, self.step) / LIGHT
         return wave_numbers, self._spectra.mean, self._spectra.error
 
-    def remark(self) -> list[str]:
-        """A sentence where vibrations may be faster than the frames show."""
-        highest = 0.5 / (LIGHT * self.step)
-        if highest > 4500:
-            return []
-        shown = f"frames every {1e3 * self.step:.3g} fs show vibrations up to {highest:.0f} 1/cm"
-        return [f"{self.name}: {shown}, and faster ones at wrong places"]
+    def remarks(self) -> list[str]:
+        """Sentences where vibrations may be faster than the frames show, or there are no errors."""
+        highest, said = 0.5 / (LIGHT * self.step), []
+        if highest < FASTEST:
+            shown = f"frames every {1e3 * self.step:.3g} fs show vibrations up to {highest:.0f} 1/cm"
+            said.append(f"{self.name}: {shown}, and faster ones at wrong places")
+        if self._n_segments == 1:
+            spacing = 1 / (LIGHT * self.step * self._length)
+            said.append(f"{self.name}: one segment and no errors at {spacing:.3g} 1/cm; set resolution larger")
+        return said
 
 
 def power(series: np.ndarray, step: float) -> np.ndarray:

@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from sognet.errors import InputError
+from sognet.trajectories.axis import lacks_axis
 from sognet.trajectories.charge_structure import ChargeStructure
 from sognet.trajectories.dielectric import DielectricConstant, lacks_dipole
 from sognet.trajectories.displacement import MeanSquareDisplacement
 from sognet.trajectories.frames import Frame
+from sognet.trajectories.hydrogen_bonds import HydrogenBonds
 from sognet.trajectories.infrared import Infrared, lacks_current
-from sognet.trajectories.profiles import Profiles, lacks_axis
+from sognet.trajectories.orientation import Orientation
+from sognet.trajectories.profiles import Profiles
 from sognet.trajectories.radial_distribution import RadialDistribution
 from sognet.trajectories.results import Quantity
 from sognet.trajectories.vibrations import Vibrations
+from sognet.trajectories.water import lacks_water
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ KINDS: dict[str, Kind] = {
         lambda first, c: Infrared(first, c.n_blocks, c.resolution),
         lambda first, c: lacks_current(first) or _no_times(first, c),
     ),
+    "orientation": Kind(
+        lambda first, c: Orientation(first, c.n_blocks, c.axis, c.z_width),
+        lambda first, c: lacks_axis(first, c.axis) or lacks_water(first),
+    ),
+    "hydrogen_bonds": Kind(lambda first, c: HydrogenBonds(first, c.n_blocks), lambda first, c: lacks_water(first)),
     "dielectric": Kind(
         lambda first, c: DielectricConstant(first, c.n_blocks),
         lambda first, c: lacks_dipole(first, c.charges),

@@ -44,7 +44,7 @@ class Vibrations:
         factor = 3 / ((total.sum() - 0.5 * (total[0] + total[-1])) * wave_numbers[1])
         curves = [Curve(e, factor * spectra[k], factor * errors[k]) for k, e in enumerate(self.elements)]
         panel = Panel("density of states", "cm", curves)
-        return Result("wave number", "1/cm", wave_numbers, [panel], self._spectrum.remark())
+        return Result("wave number", "1/cm", wave_numbers, [panel], self._spectrum.remarks())
 
 
 def relative_velocities(frame: Frame, name: str) -> np.ndarray:

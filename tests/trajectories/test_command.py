@@ -92,7 +92,7 @@ def test_what_cannot_be_analyzed_is_refused(trajectory, tmp_path):
         analyzed(tmp_path, tmp_path / "varying.xyz")
     with pytest.raises(InputError, match="frame 0: msd needs times; set interval="):
         analyzed(tmp_path, tmp_path / "varying.xyz@:1", quantities=["msd"])
-    with pytest.raises(InputError, match="no rfd; there are rdf, msd"):
+    with pytest.raises(InputError, match="no rfd; there are rdf, msd, profiles"):
         analyzed(tmp_path, trajectory, quantities=["rfd"])
     with pytest.raises(InputError, match="no frame is left with skip=1000"):
         analyzed(tmp_path, trajectory, skip=1000)

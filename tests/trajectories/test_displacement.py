@@ -51,6 +51,13 @@ def test_error_of_the_diffusion_covers_the_truth():
     assert 0.45 < np.mean(covered) < 0.9
 
 
+def test_vibrating_atoms_have_no_diffusion():
+    rng = np.random.default_rng(0)
+    crystal = [Atoms("Ar9", positions=0.1 * rng.standard_normal((9, 3)), cell=CELL, pbc=True) for _ in range(200)]
+    (sentence,) = analyzed(frames(crystal, STEP)).sentences
+    assert sentence.startswith("diffusion of Ar: none, since the MSD grows as t^")
+
+
 @pytest.mark.parametrize(("pbc", "dimensions"), [([1, 1, 0], 2), ([0, 0, 1], 1), ([0, 0, 0], 3)])
 def test_displacements_count_along_periodic_directions(pbc, dimensions):
     found = analyzed(frames(brownian(pbc=pbc), STEP), fit=[0.1, 1.0])

@@ -103,7 +103,8 @@ def test_spectra_need_velocities_and_frames():
     with pytest.raises(InputError, match="at least 8 frames"):
         result(Vibrations(few[0], 8), few)
     assert "up to 1668 1/cm" in remark_of_frames_every(0.01)
-    assert not remark_of_frames_every(0.002)
+    assert "up to" not in remark_of_frames_every(0.002)
+    assert "one segment and no errors at 834 1/cm; set resolution larger" in remark_of_frames_every(0.002)
 
 
 def remark_of_frames_every(step: float) -> str:

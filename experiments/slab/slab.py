@@ -101,9 +101,9 @@ def draw(curves: dict[str, np.ndarray], profiles: dict[str, dict[str, tuple]], p
     of_energy, *of_ions = figure.subplots(1, 3)
     for name, values in curves.items():
         of_energy.plot(DISTANCES, values, COLOURS[name], ls="--" if name == REFERENCE else "-", label=name)
-    of_energy.axvspan(10, 24, color="0.93", label="distances of the training")
+    of_energy.axvspan(10, 24, color="0.85", lw=0, label="trained on")
     of_energy.set(xlabel="distance of the walls / Å", ylabel="energy / eV")
-    of_energy.legend(frameon=False)
+    of_energy.legend(frameon=False, loc="upper left", fontsize=8)
     for axes, symbol in zip(of_ions, ("Na", "Cl"), strict=True):
         for name, found in profiles.items():
             value, error = found[symbol]
@@ -128,7 +128,7 @@ def main() -> None:
     make_data(folder)
     curves = {REFERENCE: energies(SlabCalculator())}
     profiles = {REFERENCE: {s: profile(simulate(folder, REFERENCE, options.steps), s) for s in ("Na", "Cl")}}
-    print("| model | forces, meV/Å | energy, meV/atom | slope of the energy, eV/Å | ions at the wrong wall |")
+    print("| model | forces, meV/Å | energy, meV/atom | slope from 41 to 60 Å, eV/Å | ions at the opposite wall |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for name in (REFERENCE, *MODELS):
         errors = ["", ""]
@@ -140,17 +140,17 @@ def main() -> None:
             trajectory = simulate(folder, name, options.steps)
             profiles[name] = {symbol: profile(trajectory, symbol) for symbol in ("Na", "Cl")}
         slope = np.polyfit(DISTANCES[-20:], curves[name][-20:], 1)[0]
-        wrong = share_at_wrong_wall(profiles[name])
-        print(f"| {name} | {' | '.join(errors)} | {slope:.4f} | {100 * wrong[0]:.1f} ± {100 * wrong[1]:.1f} % |")
+        share, of_share = share_in_layers(profiles[name])
+        print(f"| {name} | {' | '.join(errors)} | {slope:.4f} | {100 * share:.1f} ± {100 * of_share:.1f} % |")
     draw(curves, profiles, folder / "slab.png")
 
 
-def share_at_wrong_wall(found: dict[str, tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
-    """Share of the ions in the quarter of the slab beside the wall of their own sign, and its error."""
+def share_in_layers(found: dict[str, tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
+    """Share of the ions within 5 Å of the wall of the opposite sign, and its error."""
     (na, na_error), (cl, cl_error) = found["Na"], found["Cl"]
-    quarter = len(na) // 4
-    share = (na[:quarter].sum() + cl[-quarter:].sum()) / (na.sum() + cl.sum())
-    error = np.sqrt(np.square(na_error[:quarter]).sum() + np.square(cl_error[-quarter:]).sum()) / (na.sum() + cl.sum())
+    near = round(5.0 / DISTANCE * len(na))
+    share = (na[-near:].sum() + cl[:near].sum()) / (na.sum() + cl.sum())
+    error = np.sqrt(np.square(na_error[-near:]).sum() + np.square(cl_error[:near]).sum()) / (na.sum() + cl.sum())
     return float(share), float(error)
 
 

@@ -28,6 +28,8 @@ def analyze_trajectory(config: DictConfig) -> None:
     ------
     InputError : the trajectory cannot be read, or lacks what a quantity needs.
     """
+    if OmegaConf.is_missing(config, "trajectory"):
+        raise InputError("sognet analyze needs trajectory=<file>")
     check_numbers(config)
     charges = OmegaConf.to_container(config.charges) if isinstance(config.charges, DictConfig) else config.charges
     path = config.trajectory if isinstance(config.trajectory, str) else list(config.trajectory)

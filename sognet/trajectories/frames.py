@@ -160,7 +160,8 @@ def atoms_frame(atoms: Atoms, source: str, index: int, charges: Charges = None) 
     InputError : a charge is missing.
     """
     velocities = atoms.get_velocities() * (1e3 * units.fs) if atoms.has("momenta") else None
-    degrees = 3 * len(atoms) - 3 if len(atoms) > 1 else 3
+    moving = atoms.get_number_of_degrees_of_freedom()
+    degrees = moving if atoms.constraints or len(atoms) == 1 else moving - 3
     time = atoms.info.get("time_ps")
     return Frame(
         source=source,
@@ -174,7 +175,9 @@ def atoms_frame(atoms: Atoms, source: str, index: int, charges: Charges = None) 
         velocities=velocities,
         charges=_charges(atoms, charges, source),
         dipole=_result(atoms, "dipole"),
-        temperature=None if velocities is None else 2 * atoms.get_kinetic_energy() / (degrees * units.kB),
+        temperature=None
+        if velocities is None or not degrees
+        else 2 * atoms.get_kinetic_energy() / (degrees * units.kB),
     )
 
 

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
 from ase.io import write
 from omegaconf import OmegaConf
 
 from sognet.cli.configuration import CONFIGURATION
 from sognet.errors import InputError
 from sognet.trajectories.command import analyze_trajectory
+from sognet.trajectories.frames import atoms_frame
 
 
 def analyzed(folder: Path, trajectory, **values) -> Path:
@@ -76,6 +78,16 @@ def test_frames_are_skipped_and_times_given(trajectory, tmp_path, capsys):
     assert float(columns(folder / "msd.csv")["lag (ps)"][0]) == pytest.approx(0.1)
 
 
+def test_fixed_atoms_have_no_temperature():
+    atoms = salt(1)[0]
+    velocities = atoms.get_velocities()
+    velocities[:10] = 0
+    atoms.set_velocities(velocities)
+    free = atoms_frame(atoms, "free", 0).temperature
+    atoms.set_constraint(FixAtoms(range(10)))
+    assert atoms_frame(atoms, "fixed", 0).temperature == pytest.approx(free * 57 / 30)
+
+
 def test_one_frame_gives_structure_without_errors(tmp_path, capsys):
     write(tmp_path / "one.xyz", salt(1), format="extxyz")
     folder = analyzed(tmp_path / "out", tmp_path / "one.xyz")
@@ -98,5 +110,7 @@ def test_what_cannot_be_analyzed_is_refused(trajectory, tmp_path):
         analyzed(tmp_path, trajectory, skip=1000)
     with pytest.raises(InputError, match="every must be a whole number from 1 on"):
         analyzed(tmp_path, trajectory, every=0)
+    with pytest.raises(InputError, match="needs trajectory=<file>"):
+        analyze_trajectory(OmegaConf.load(Path(CONFIGURATION) / "analyze.yaml"))
     with pytest.raises(InputError, match="no charge of Cl"):
         analyzed(tmp_path, trajectory, charges={"Na": 1})

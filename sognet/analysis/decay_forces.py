@@ -4,6 +4,7 @@ A Gaussian of a kernel is told from short-range interactions only by what these 
 the cutoff, the last layer of the energy network, and the last layer of the latent network but for its scale.
 """
 
+import copy
 import math
 from collections.abc import Iterator
 from itertools import combinations_with_replacement
@@ -54,11 +55,11 @@ def force_columns(model: SOGNet, structure: Structure, widths: np.ndarray) -> li
         graph.pos = graph.pos.detach().requires_grad_()
         out = model._energies(graph, False, None)
         short_range = _forces(out["energy_short_range"], graph)
-        channels = _channels(model)
-        learned = [_forces(_layer_energy(model.long_range, out["latent"] * mask, graph), graph) for mask in channels]
+        latent = model.long_range_latents(out["latent"], graph.z)
+        learned = _of_channels(model.long_range, latent, graph)
         shared = [*_of_pairs(model, graph), *_of_last_layer(model.energy_head, out["energy_short_range"], graph)]
         shared += _of_last_layer(model.latent_head, out["energy_long_range"], graph, without_scale=True)
-        ladders = [_of_ladder(model.long_range, out["latent"] * mask, graph, widths) for mask in channels]
+        ladders = _of_ladders(model.long_range, latent, graph, widths)
     wanted = torch.from_numpy(structure.forces).to(short_range) - short_range
     found = []
     for channel, ladder in enumerate(ladders):
@@ -67,33 +68,34 @@ def force_columns(model: SOGNet, structure: Structure, widths: np.ndarray) -> li
             ForceColumns(
                 _flat(wanted - sum(rest, torch.zeros_like(wanted))),
                 _flat(learned[channel]),
-                np.stack([_flat(column) for column in ladder], 1),
+                ladder,
                 np.stack([_flat(column) for column in (*shared, *rest)], 1),
             )
         )
     return found
 
 
-def _channels(model: SOGNet) -> list[Tensor]:
-    """Which latent variables each channel of the kernel is for, (P,) of 0 and 1."""
-    n_channels, like = kernel_of(model.long_range).n_channels, next(model.parameters())
-    if n_channels == 1:
-        return [torch.ones(model.n_latent, dtype=like.dtype, device=like.device)]
-    return list(torch.eye(n_channels, dtype=like.dtype, device=like.device))
+def _of_channels(layer: nn.Module, latent: Tensor, graph: Data) -> list[Tensor]:
+    """Of each channel of the kernel, in whose weights the energy is linear."""
+    layer = copy.deepcopy(layer)
+    weights = layer.kernel.relative_weights.requires_grad_()
+    (by_weight,) = torch.autograd.grad(_layer_energy(layer, latent, graph).sum(), weights, create_graph=True)
+    return [_forces(of_channel, graph) for of_channel in (by_weight * weights.detach()).sum(1)]
 
 
 def _layer_energy(layer: nn.Module, latent: Tensor, graph: Data) -> Tensor:
     return layer(latent, graph.pos, graph.cell, graph.pbc, graph.batch)
 
 
-def _of_ladder(layer: nn.Module, latent: Tensor, graph: Data, widths: np.ndarray) -> Iterator[Tensor]:
-    settings = {
-        name: getattr(layer, name) for name in ("remove_self_interaction", "include_zero_mode") if hasattr(layer, name)
-    }
-    ladder = FourierConvolution(ladder_kernel(widths).to(latent), tolerance=TOLERANCE, **settings)
+def _of_ladders(layer: nn.Module, latent: Tensor, graph: Data, widths: np.ndarray) -> list[np.ndarray]:
+    """Of each Gaussian of the ladder in place of each channel of the kernel, (3N, n_widths)."""
+    names = ("remove_self_interaction", "include_zero_mode", "n_species")
+    settings = {name: getattr(layer, name) for name in names if hasattr(layer, name)}
+    kernel = ladder_kernel(widths, kernel_of(layer).n_channels).to(latent)
+    ladder = FourierConvolution(kernel, tolerance=TOLERANCE, **settings)
     energy = _layer_energy(ladder, latent, graph).sum()
-    (by_weight,) = torch.autograd.grad(energy, ladder.kernel.relative_weights, create_graph=True)
-    return (_forces(element, graph) for element in by_weight[0])
+    (by_weight,) = torch.autograd.grad(energy, kernel.relative_weights, create_graph=True)
+    return [np.stack([_flat(_forces(element, graph)) for element in of_channel], 1) for of_channel in by_weight]
 
 
 def _of_pairs(model: SOGNet, graph: Data) -> Iterator[Tensor]:

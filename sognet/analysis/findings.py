@@ -177,7 +177,8 @@ def _long_range(summary: Mapping[str, Any]) -> Iterator[str]:
         decay = DeterminedDecay(**values)
         if decay.error is not None:
             text = sentence(decay, summary["kernel"][channel]["r_min"], summary.get("charges_known", False))
-            yield f"what these forces determine{f' of kernel {channel}' if several else ''}: {text}"
+            name = summary["kernel"][channel].get("channel", channel)
+            yield f"what these forces determine{f' of kernel {name}' if several else ''}: {text}"
 
 
 def _kernel(decay: Mapping[str, Any], summary: Mapping[str, Any], number: int) -> str:

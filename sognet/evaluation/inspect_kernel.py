@@ -19,6 +19,7 @@ from sognet.analysis.kernel_inspection import (
     law,
     sentence,
 )
+from sognet.analysis.long_range_share import channel_names
 from sognet.analysis.model_report import typical_boxes
 from sognet.analysis.predictions import check_species, predict
 from sognet.analysis.run_data import load_splits, shared_splits, trained_configuration, with_charge_key
@@ -50,7 +51,8 @@ def inspect_checkpoints(config: DictConfig) -> None:
     models = [load_model(file, device, torch.float64, trust) for file in checkpoints]
     for model, file in zip(models, checkpoints, strict=True):
         if kernel_of(model.long_range) is None:
-            raise InputError(f"{file}: the model has no kernel that is a sum of Gaussians")
+            what = "long range" if model.long_range is None else "kernel that is a sum of Gaussians"
+            raise InputError(f"{file}: the model has no {what}")
     if len({kernel_of(m.long_range).n_channels for m in models}) > 1:
         raise InputError("sognet inspect: the kernels of these checkpoints differ in their number of channels")
     splits, missing = _data(config, models[0], checkpoints, trust)
@@ -80,8 +82,9 @@ def inspect_checkpoints(config: DictConfig) -> None:
     (folder / "inspection.json").write_text(as_json(found))
     if missing is not None:
         print(f"curves only, no uncertainty: {missing}")
+    names = channel_names(models[0], kernel.n_channels)
     for channel, (decay, fitted) in enumerate(zip(decays, learned, strict=True)):
-        name = f"kernel {channel}" if len(decays) > 1 else "kernel"
+        name = f"kernel {names[channel]}" if len(decays) > 1 else "kernel"
         if missing is None:
             print(f"{name}: {sentence(decay, cutoff, models[0].charges is not None)}")
         if fitted is not None:

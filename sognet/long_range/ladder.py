@@ -29,11 +29,12 @@ def ladder_widths(cutoff: float, box_length: float) -> np.ndarray:
     return narrowest * BASE ** np.arange(max(FITTED + 2, math.ceil(math.log(1.2 * box_length / narrowest, BASE))))
 
 
-def ladder_kernel(widths: np.ndarray) -> SumOfGaussians:
-    """Kernel g(r) = Σ_l exp(−r²/2σ_l²) of one channel, whose relative weights are those of the ladder."""
+def ladder_kernel(widths: np.ndarray, n_channels: int = 1) -> SumOfGaussians:
+    """Kernel g(r) = Σ_l exp(−r²/2σ_l²) in each channel, whose relative weights are those of the ladder."""
     weights = (2 * math.pi * widths**2) ** 1.5
     bandwidths = math.sqrt(2) / widths
-    return SumOfGaussians(weights[None], bandwidths[None], max_bandwidth=1.001 * bandwidths.max()).double()
+    starts = (np.tile(values, (n_channels, 1)) for values in (weights, bandwidths))
+    return SumOfGaussians(*starts, max_bandwidth=1.001 * bandwidths.max()).double()
 
 
 def slopes(widths: np.ndarray, distances: np.ndarray) -> np.ndarray:

@@ -7,10 +7,12 @@ from structures import deep_potential, labelled_atoms, small_model
 
 from sognet import SOGNet
 from sognet.analysis.decay_forces import force_columns
+from sognet.analysis.long_range_share import long_range_forces
 from sognet.data import Keys, Structure
 from sognet.data.graph import build_batch
 from sognet.long_range import FourierConvolution, SumOfGaussians
 from sognet.long_range.ladder import ladder_kernel, ladder_widths
+from sognet.long_range.species_pairs import kernel_of_pairs
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -43,6 +45,27 @@ def test_each_channel_is_wanted_beside_the_others():
     np.testing.assert_allclose(first.wanted - first.learned, second.wanted - second.learned, atol=1e-12)
     np.testing.assert_allclose(first.others[:, -1], second.learned)
     assert np.abs(first.learned - second.learned).max() > 0
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_kernels_of_pairs_of_elements_are_channels(shared):
+    """Their forces add up to those of the layer, and so does a ladder whose kernels are those of the layer."""
+    exponents = [1] if shared else [1, 3]
+    ladder = ladder_kernel(WIDTHS, len(exponents))
+    layer = FourierConvolution(kernel_of_pairs(ladder, 2), tolerance=1e-6, n_species=2)
+    with torch.no_grad():
+        layer.kernel.relative_weights.mul_(torch.arange(1.0, layer.kernel.n_channels + 1)[:, None])
+    model = SOGNet(deep_potential(), layer, n_latent=2).double().eval()
+    columns = force_columns(model, structure(), WIDTHS)
+    assert len(columns) == (3 if shared else 6)
+    of_layer = sum(c.learned for c in columns)
+    errors = structure().forces.reshape(-1) - forces(model)
+    for number, channel in enumerate(columns):
+        np.testing.assert_allclose(channel.wanted - channel.learned, errors, atol=1e-10)
+        scale = np.abs(channel.learned).max()
+        np.testing.assert_allclose((number + 1) * channel.gaussians.sum(1), channel.learned, atol=2e-3 * scale)
+    expected = long_range_forces(model, build_batch([structure()], model.cutoff)).numpy().reshape(-1)
+    np.testing.assert_allclose(of_layer, expected, atol=1e-10)
 
 
 def test_columns_of_the_energy_network_are_changes_of_forces():

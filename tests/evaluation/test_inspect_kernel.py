@@ -17,6 +17,7 @@ from sognet.errors import InputError
 from sognet.evaluation.inspect_kernel import inspect_checkpoints
 from sognet.evaluation.shorter_kernel import save
 from sognet.long_range import FourierConvolution, SumOfGaussians
+from sognet.long_range.species_pairs import kernel_of_pairs
 
 LENGTH = 24.0
 
@@ -101,5 +102,15 @@ def test_small_boxes_hide_the_kernel(tmp_path, capsys):
 
 def test_models_without_a_kernel_are_refused(tmp_path):
     save(SOGNet(deep_potential(), None), tmp_path / "control.ckpt")
-    with pytest.raises(InputError, match="no kernel that is a sum of Gaussians"):
+    with pytest.raises(InputError, match="the model has no long range"):
         inspected(tmp_path / "out", str(tmp_path / "control.ckpt"))
+
+
+def test_kernels_of_pairs_of_elements_are_named(tmp_path, capsys):
+    kernel = kernel_of_pairs(SumOfGaussians.power_law(1.0, 4.0, n_gaussians=4), 2)
+    save(SOGNet(deep_potential(), FourierConvolution(kernel, n_species=2)), tmp_path / "a.ckpt")
+    frames = [labelled_atoms(12, cell=12 * np.eye(3), seed=s) for s in range(3)]
+    write(tmp_path / "a.xyz", frames, format="extxyz")
+    inspected(tmp_path / "out", str(tmp_path / "a.ckpt"), str(tmp_path / "a.xyz"))
+    said = capsys.readouterr().out
+    assert all(f"kernel {pair}: " in said for pair in ("Na-Na", "Na-Cl", "Cl-Cl"))

@@ -23,17 +23,19 @@ def curves(found, panel=0):
     return {curve.name: curve for curve in found.panels[panel].curves}
 
 
-def test_ideal_gas_in_a_triclinic_cell_has_none():
-    rng = np.random.default_rng(0)
+def test_ideal_gas_in_a_triclinic_cell_has_none_with_the_errors_of_independent_pairs():
+    rng, n_frames = np.random.default_rng(7), 600
     gas = [
-        Atoms("Na20Cl30", scaled_positions=rng.uniform(-2, 3, (50, 3)), cell=TRICLINIC, pbc=True) for _ in range(300)
+        Atoms("Na20Cl30", scaled_positions=rng.uniform(-2, 3, (50, 3)), cell=TRICLINIC, pbc=True)
+        for _ in range(n_frames)
     ]
     found = result(gas, width=0.5)
-    for curve in curves(found).values():
-        deviation = (curve.values - 1)[2:] / curve.errors[2:]
-        assert np.abs(deviation).max() < 5
-        assert 0.3 < np.mean(np.abs(deviation) < 1) <= 1.0
-        assert np.abs(curve.values[-1] - 1) < 0.03
+    shells = 4 / 3 * np.pi * np.diff(np.append(found.axis - 0.25, found.axis[-1] + 0.25) ** 3)
+    for name, n_pairs in {"Na-Na": 190, "Na-Cl": 600, "Cl-Cl": 435}.items():
+        curve = curves(found)[name]
+        poisson = 1 / np.sqrt(n_pairs * n_frames * shells / 720)
+        assert np.abs((curve.values - 1) / poisson).max() < 4
+        assert 0.6 < np.mean(curve.errors / poisson) < 1.4
 
 
 def test_rock_salt_has_the_shells_of_the_lattice():

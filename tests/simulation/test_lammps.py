@@ -11,7 +11,7 @@ from sognet import SOGNetCalculator
 from sognet.errors import InputError
 from sognet.simulation.engines.lammps_forces import attach
 from sognet.simulation.engines.lammps_library import start_lammps
-from sognet.simulation.engines.triangular import reduced, triangular
+from sognet.simulation.engines.lower_cell import reduced, triangular
 
 FILES = {title: text for _, title, text in BLOCK.findall((ROOT / "docs" / "simulation.md").read_text()) if title}
 

@@ -12,7 +12,7 @@ from sognet.simulation.engines.callback import Callback
 from sognet.simulation.engines.checks import check_offered, fixed_atoms
 from sognet.simulation.engines.lammps_forces import ExternalForces
 from sognet.simulation.engines.lammps_library import start_lammps
-from sognet.simulation.engines.triangular import fractional, triangular
+from sognet.simulation.engines.lower_cell import fractional, triangular
 from sognet.simulation.settings import SimulationSettings
 
 OFFERED = {"nve": (), "nvt": ("langevin", "nose_hoover", "bussi"), "npt": ("nose_hoover",)}

@@ -9,7 +9,7 @@ from ase import Atoms
 from sognet.errors import InputError
 from sognet.simulation.calculator import SOGNetCalculator
 from sognet.simulation.engines.callback import Callback
-from sognet.simulation.engines.triangular import fractional, nearest_images
+from sognet.simulation.engines.lower_cell import fractional, nearest_images
 
 if TYPE_CHECKING:
     from lammps import lammps

@@ -8,7 +8,7 @@ from ase import Atoms, units
 from sognet.extras import require
 from sognet.simulation.engines.callback import Callback
 from sognet.simulation.engines.checks import check_offered, fixed_atoms
-from sognet.simulation.engines.triangular import fractional, reduced, triangular
+from sognet.simulation.engines.lower_cell import fractional, reduced, triangular
 from sognet.simulation.settings import SimulationSettings
 
 if TYPE_CHECKING:

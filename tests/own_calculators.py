@@ -35,9 +35,10 @@ class Spring(Calculator):
         energy = 0.5 * self.constant * (atoms.positions**2).sum() + self.charge
         if np.abs(atoms.positions).max() > 5.0:
             energy = _happen(self.accident, energy)
+        forces = -self.constant * atoms.positions
         self.results = {
             "energy": energy,
-            "forces": -self.constant * atoms.positions,
+            "forces": forces[1:] if self.accident == "shape" and np.abs(atoms.positions).max() > 5.0 else forces,
             "charges": np.full(len(atoms), self.charge / len(atoms)),
         }
 

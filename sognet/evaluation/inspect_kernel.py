@@ -46,6 +46,8 @@ def inspect_checkpoints(config: DictConfig) -> None:
     ------
     InputError : a checkpoint or the data cannot be used, or a model has no kernel of Gaussians.
     """
+    if not (isinstance(config.structures, int) and config.structures > 0):
+        raise InputError(f"structures must be a positive integer, got {config.structures!r}")
     checkpoints = find_checkpoints(config)
     device, trust = as_device(config.device), trusted_names(config.trust)
     models = [load_model(file, device, torch.float64, trust) for file in checkpoints]
@@ -82,6 +84,7 @@ def inspect_checkpoints(config: DictConfig) -> None:
     (folder / "inspection.json").write_text(as_json(found))
     if missing is not None:
         print(f"curves only, no uncertainty: {missing}")
+    several = len(models) > 1 and missing is None
     names = channel_names(models[0], kernel.n_channels)
     for channel, (decay, fitted) in enumerate(zip(decays, learned, strict=True)):
         name = f"kernel {names[channel]}" if len(decays) > 1 else "kernel"
@@ -90,7 +93,7 @@ def inspect_checkpoints(config: DictConfig) -> None:
         if fitted is not None:
             text = f"r^{-fitted.exponent:.2f} from {fitted.r_min:.1f} to {fitted.r_max:.1f} Å"
             print(f"{name} as learned, evenly over ln r: {text}")
-        for member, of_channels in zip(checkpoints, members, strict=True) if len(models) > 1 else ():
+        for member, of_channels in zip(checkpoints, members, strict=True) if several else ():
             decay = of_channels[channel]
             print(f"  {member}: {law(decay) if decay.exponent is not None else decay.status}")
     if text := cancellation(balance):

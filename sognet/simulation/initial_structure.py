@@ -17,7 +17,13 @@ KEPT = ("numbers", "positions", "momenta", "masses", "tags")
 """Arrays of a file that go into the trajectory; energies and forces of an earlier calculation do not."""
 
 
-def first_atoms(path: str | Path, frame: int = -1, file_format: str | None = None, charge_key: str = "charge") -> Atoms:
+def first_atoms(
+    path: str | Path,
+    frame: int = -1,
+    file_format: str | None = None,
+    charge_key: str = "charge",
+    setting: str = "simulation.frame",
+) -> Atoms:
     """One frame of a file, with total charge, field, masses, velocities and fixed atoms where it has them.
 
     Parameters
@@ -26,6 +32,7 @@ def first_atoms(path: str | Path, frame: int = -1, file_format: str | None = Non
     frame : counted from 0; negative: from the end.
     file_format : ASE's name; None: guessed.
     charge_key : name of the total charge in `atoms.info`.
+    setting : what chooses the frame, for messages.
 
     Raises
     ------
@@ -33,11 +40,11 @@ def first_atoms(path: str | Path, frame: int = -1, file_format: str | None = Non
     """
     frames = list(iter_frames(path, file_format))
     if not -len(frames) <= frame < len(frames):
-        raise InputError(f"{path}: simulation.frame={frame}, but the file has {len(frames)} frames, from 0 on")
+        raise InputError(f"{path}: {setting}={frame}, but the file has {len(frames)} frames, from 0 on")
     source, read = frames[frame]
     if len(frames) > 1:
         number = frame % len(frames)
-        print(f"{path}: frame {number} of {len(frames)} is taken (simulation.frame={frame})", flush=True)
+        print(f"{path}: frame {number} of {len(frames)} is taken ({setting}={frame})", flush=True)
     Structure.from_atoms(read, Keys(energy=None, forces=None, stress=None, charge=charge_key), source)
     atoms = read.copy()
     atoms.info = {name: read.info[name] for name in (charge_key, "field") if name in read.info}

@@ -69,6 +69,8 @@ class SimulationSettings:
         for name in ("steps", "every", "restart_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"simulation.{name} must be at least 1, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise InputError(f"seed must be at least 0, got {self.seed}")
         for name in ("timestep", "thermostat_time", "barostat_time", "fmax", "max_temperature", "max_extent"):
             if not getattr(self, name) > 0:
                 raise InputError(f"simulation.{name} must be positive, got {getattr(self, name)}")

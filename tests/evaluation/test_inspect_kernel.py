@@ -106,6 +106,11 @@ def test_models_without_a_kernel_are_refused(tmp_path):
         inspected(tmp_path / "out", str(tmp_path / "control.ckpt"))
 
 
+def test_a_number_of_structures_that_makes_no_sense_is_refused(tmp_path):
+    with pytest.raises(InputError, match="structures must be a positive integer, got 0"):
+        inspected(tmp_path / "out", str(saved_model(tmp_path / "a.ckpt")), structures=0)
+
+
 def test_kernels_of_pairs_of_elements_are_named(tmp_path, capsys):
     kernel = kernel_of_pairs(SumOfGaussians.power_law(1.0, 4.0, n_gaussians=4), 2)
     save(SOGNet(deep_potential(), FourierConvolution(kernel, n_species=2)), tmp_path / "a.ckpt")

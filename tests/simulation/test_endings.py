@@ -104,6 +104,7 @@ def test_unknown_elements_are_named_before_anything_is_written(tmp_path):
         ({"ensemble": "nvp"}, "simulation.ensemble must be one of nve"),
         ({"ensemble": "npt", "thermostat": "bussi"}, "nose_hoover only"),
         ({"steps": 0}, "simulation.steps must be at least 1"),
+        ({"seed": -1}, "seed must be at least 0"),
         ({"timestep": -1.0}, "simulation.timestep must be positive"),
         ({"temperature": 0.0}, "simulation.temperature must be positive"),
     ],

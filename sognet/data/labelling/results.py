@@ -22,7 +22,7 @@ def single_point(calculator: Any, atoms: Atoms) -> dict[str, Any]:
 
     Raises
     ------
-    LabelError : the calculator gives no energy or forces, or a number that is not finite.
+    LabelError : the calculator gives no energy or forces, an array of another shape, or a number that is not finite.
     """
     atoms = atoms.copy()
     atoms.calc = calculator
@@ -35,9 +35,20 @@ def single_point(calculator: Any, atoms: Atoms) -> dict[str, Any]:
     if "free_energy" in results and abs(results["free_energy"] - results["energy"]) < 1e-9:
         del results["free_energy"]
     results = {name: np.asarray(value, dtype=float) for name, value in results.items()}
+    for name in {"energy", "free_energy"} & set(results):
+        results[name] = results[name].squeeze()  # some calculators give an array of one
+    for name, value in results.items():
+        if value.shape not in (shapes := _shapes(name, len(atoms))):
+            raise LabelError(f"{name} has the shape {value.shape}, not {shapes[0]}")
     if broken := [name for name, value in results.items() if not np.isfinite(value).all()]:
         raise LabelError(f"{broken[0]} has a value that is not finite")
     return {name: value.tolist() for name, value in results.items()}
+
+
+def _shapes(name: str, n_atoms: int) -> tuple[tuple[int, ...], ...]:
+    """Shapes that a result may have."""
+    known = {"stress": ((6,), (3, 3)), "dipole": ((3,),), "forces": ((n_atoms, 3),), "charges": ((n_atoms,),)}
+    return known.get(name, ((),))
 
 
 def _further(calculator: Any, atoms: Atoms, name: str) -> Any:

@@ -43,7 +43,7 @@ def run_driver(config: DictConfig, find_checkpoints: Callable[[DictConfig], Sequ
         raise InputError(f"{missing[0]}: no such checkpoint")
     calculator = SOGNetCalculator(models, config.device, config.dtype, config.charge_key, trust, field)
     evaluator = calculator.evaluator
-    atoms = first_atoms(config.structure, config.frame, config.format, evaluator.charge_key)
+    atoms = first_atoms(config.structure, config.frame, config.format, evaluator.charge_key, "frame")
     stress = evaluator.structure(atoms, str(config.structure)).has_stress
     atoms.calc, calculator.with_stress = calculator, stress
     with _connected(config) as connection:

@@ -62,6 +62,7 @@ def test_every_structure_has_its_total_charge(tmp_path):
     [
         ("exception", "RuntimeError: SCF not converged"),
         ("nan", "energy has a value that is not finite"),
+        ("shape", "forces has the shape (2, 3), not (3, 3)"),
         ("crash", "ended with code 7"),
         ("hang", "took longer than timeout=3 s"),
     ],

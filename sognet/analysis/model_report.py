@@ -87,11 +87,14 @@ def versions() -> dict[str, str]:
 def typical_boxes(splits: Splits) -> Boxes:
     """Median of the cube roots of the volumes, or of the extents, of some structures, evenly spaced."""
     some = [s for _, structures in splits for s in structures[:: math.ceil(len(structures) / SAMPLE)]]
-    lengths = [
-        abs(np.linalg.det(s.cell)) ** (1 / 3) if s.pbc.all() else 2 * float(np.ptp(s.positions, axis=0).max())
-        for s in some
-    ]
+    lengths = [abs(np.linalg.det(s.cell)) ** (1 / 3) if s.pbc.all() else 2 * _extent(s.positions) for s in some]
     return Boxes(float(np.median(lengths)), bool(np.mean([s.pbc.all() for s in some]) >= 0.5))
+
+
+def _extent(positions: np.ndarray) -> float:
+    """Largest distance of an atom from one at the rim, Å: that of the two farthest ones, or little less."""
+    rim = positions[np.linalg.norm(positions - positions.mean(0), axis=1).argmax()]
+    return float(np.linalg.norm(positions - rim, axis=1).max())
 
 
 def write_summary(summary: dict[str, Any], path: Path) -> None:

@@ -59,6 +59,7 @@ def _begun(config: DictConfig, find_checkpoints: Callable[[DictConfig], Sequence
     calculator = _calculator(config, settings)
     charge_key = calculator.evaluator.charge_key
     atoms = first_atoms(config.structure, settings.frame, config.format, charge_key)
+    calculator.evaluator.structure(atoms, str(config.structure))  # refused by the name of its file
     simulation = Simulation(atoms, calculator, settings, folder, make_engine)
     _save(config, folder)
     simulation.begin()
@@ -128,6 +129,8 @@ def _resumed(folder: Path, given: Sequence[str]) -> DictConfig:
         name = override.key_or_group
         if name.startswith("paths.") or name in ("resume", "trust"):
             continue
+        if not override.is_delete() and OmegaConf.select(config, name) == override.value():
+            continue
         if (name not in MAY_CHANGE and not name.startswith(MAY_CHANGE_LIMITS)) or override.is_delete():
             raise InputError(
                 f"{name} cannot be changed when a simulation is continued; resume=... goes with "
@@ -142,8 +145,9 @@ def _check_same_settings(config: DictConfig, folder: Path) -> None:
     saved = OmegaConf.load(folder / CONFIG) if (folder / CONFIG).is_file() else OmegaConf.create()
     differing = [name for name in DECISIVE if saved.get(name) != config.get(name)]
     if differing:
+        named = sorted({"checkpoint" if name == "hashes" else name for name in differing})
         raise InputError(
-            f"{folder}: has a simulation with another {', '.join(differing)}; continue it with resume={folder}, or "
+            f"{folder}: has a simulation with another {', '.join(named)}; continue it with resume={folder}, or "
             "choose another hydra.run.dir"
         )
 
@@ -180,7 +184,8 @@ def works_along_periodic(simulation: Simulation) -> bool:
 def _introduction(simulation: Simulation) -> str:
     settings, step = simulation.settings, simulation.step
     left, end = settings.steps - step, f"everything goes to {simulation.folder}"
-    atoms = f"{len(simulation.atoms)} atoms, {settings.ensemble}"
+    n_atoms = len(simulation.atoms)
+    atoms = f"{n_atoms} atom{'s' if n_atoms > 1 else ''}, {settings.ensemble}"
     if settings.relaxes:
         return f"{atoms}: at most {left} steps; {end}"
     bath = f" at {settings.temperature:g} K" if settings.ensemble != "nve" else ""

@@ -38,7 +38,7 @@ def test_a_simulation_is_begun_made_longer_and_says_where_everything_is(files):
     assert "continued from step 10" in sognet(*again, cwd=files)
     assert "with another seed" in sognet(*again, "seed=4", fails=True, cwd=files)
     (files / "start.extxyz").unlink()
-    output = sognet("simulate", "resume=parts", "simulation.steps=20", cwd=files)
+    output = sognet("simulate", "resume=parts", "simulation.steps=20", "engine=ase", cwd=files)  # which it is already
     assert "continued from step 10" in output
     for name in ("trajectory.extxyz", "thermo.csv", "final.extxyz"):
         assert (files / "parts" / name).read_text() == (files / "whole" / name).read_text()
@@ -105,7 +105,7 @@ def test_committees_in_a_field_relax(files):
         (["structure=start.extxyz", "simulation.steps=ten"], "simulation.steps=ten: Input should be a valid integer"),
         (["structure=start.extxyz", "+simulation.stepps=3"], "no simulation.stepps; there are ensemble, steps"),
         (["structure=cluster.extxyz", "simulation=npt"], "not periodic, so there is no cell"),
-        (["structure=copper.extxyz"], "the structure has Cu; the model knows Na, Cl"),
+        (["structure=copper.extxyz"], "copper.extxyz: the structure has Cu; the model knows Na, Cl"),
         (["resume=nowhere"], "no restart.npz"),
         (["structure=start.extxyz", "checkpoint=none.ckpt"], "none.ckpt: no such checkpoint"),
         (["structure=start.extxyz", "simulation.field=[0,1]"], "field must be three numbers in V/Å"),

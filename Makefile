@@ -19,7 +19,7 @@ install: $(BIN)/.ready  ## make the environment .venv with sognet and all extras
 train: $(BIN)/.ready  ## train on the built-in electrolyte and show what was learned (under five minutes on two cores)
 	$(BIN)/sognet train experiment=electrolyte
 
-test: $(BIN)/.ready  ## run the tests (about ten minutes on two cores)
+test: $(BIN)/.ready  ## run the tests (about twelve minutes on two cores)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(BIN)/.ready  ## check style and formatting

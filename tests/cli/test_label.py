@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from ase.io import read, write
 from command import MAIN, sognet
 
 from sognet.data import read_structures
+from sognet.data.labelling.command import write_labelled
+from sognet.errors import InputError
 
 OWN = ["calculator._target_=own_calculators.Spring", "trust=[own_calculators]"]
 
@@ -63,6 +66,21 @@ def test_mistakes_are_said_in_a_line(arguments, message, file, tmp_path):
     said = sognet("label", *arguments, f"path={file}", f"hydra.run.dir={tmp_path / 'run'}", fails=True)
     assert message in said
     assert "Traceback" not in said
+
+
+def test_a_full_disk_leaves_no_part_of_a_file(file, tmp_path):
+    """A file of half the structures would be trained on without a word."""
+    path, frames = tmp_path / "labelled.extxyz", read(file, ":")
+    write_labelled(path, frames[:2])
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before), limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"labelled\.extxyz: cannot be written \(File too large\); make room"):
+            write_labelled(path, frames)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert not list(tmp_path.glob("*.part"))
 
 
 @pytest.mark.slow

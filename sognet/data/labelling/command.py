@@ -49,7 +49,7 @@ def label_file(config: DictConfig) -> None:
             config.keep_files,
             [s.source for s in structures],
         )
-    write(folder / LABELLED, labelled.frames, format="extxyz")
+    write_labelled(folder / LABELLED, labelled.frames)
     write_failed(folder / FAILED, labelled, [s.source for s in structures])
     print(conclusion(labelled, folder))
 
@@ -84,6 +84,22 @@ def to_label(structure: Structure) -> Atoms:
         if name not in RESULTS:
             atoms.arrays[name] = values
     return atoms
+
+
+def write_labelled(path: Path, frames: Sequence[Atoms]) -> None:
+    """Structures with their labels, whole or not at all.
+
+    Raises
+    ------
+    InputError : the file cannot be written.
+    """
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        write(partial, frames, format="extxyz")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written ({error.strerror}); make room, then continue") from error
 
 
 def write_failed(path: Path, labelled: Labelled, sources: Sequence[str]) -> None:

@@ -17,7 +17,8 @@ from ase.io import read, write
 from command import MAIN, sognet
 
 from sognet.data import read_structures
-from sognet.data.labelling.command import write_labelled
+from sognet.data.labelling.command import to_label, write_labelled
+from sognet.data.labelling.labels import with_labels
 from sognet.errors import InputError
 
 OWN = ["calculator._target_=own_calculators.Spring", "trust=[own_calculators]"]
@@ -51,6 +52,27 @@ def test_a_file_is_labelled(file, tmp_path):
     with (folder / "failed.csv").open() as table:
         (row,) = csv.DictReader(table)
     assert (row["structure"], row["source"]) == ("3", f"{file}, frame 3")
+
+
+def test_velocities_and_own_columns_stay_and_results_of_other_methods_do_not(tmp_path):
+    atoms = molecule("H2O")
+    velocities = np.random.default_rng(0).normal(size=(3, 3))
+    atoms.set_velocities(velocities)
+    atoms.set_tags([1, 2, 3])
+    atoms.set_array("mine", np.arange(3.0))
+    atoms.info["origin"] = "run"
+    others = {"energies": np.ones(3), "magmoms": np.ones(3), "magmom": 3.0, "dipole": np.ones(3)}
+    atoms.calc = SinglePointCalculator(atoms, energy=-99.0, forces=np.ones((3, 3)), **others)
+    write(tmp_path / "new.xyz", atoms, format="extxyz")
+    (structure,) = read_structures(tmp_path / "new.xyz")
+    frame = with_labels(to_label(structure), {"energy": -1.0, "forces": np.zeros((3, 3)).tolist()})
+    write_labelled(tmp_path / "labelled.extxyz", [frame])
+    written = read(tmp_path / "labelled.extxyz")
+    assert written.get_velocities() == pytest.approx(velocities, abs=1e-7)
+    assert written.get_tags().tolist() == [1, 2, 3]
+    assert written.arrays["mine"].tolist() == [0.0, 1.0, 2.0]
+    assert written.info == {"origin": "run", "charge": 0.0}
+    assert set(written.calc.results) == {"energy", "forces"}
 
 
 @pytest.mark.parametrize(

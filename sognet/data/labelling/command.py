@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ase import Atoms
+from ase.calculators.calculator import all_properties
 from ase.io import write
 from omegaconf import DictConfig, OmegaConf
 
@@ -23,7 +24,7 @@ JOURNAL = "labels.jsonl"
 LABELLED = "labelled.extxyz"
 FAILED = "failed.csv"
 
-RESULTS = ("energy", "free_energy", "forces", "stress", "virial", "charges", "dipole", "charge", "momenta")
+RESULTS = {*all_properties, "virial", "charge"}
 """What an input may have of these is not that of the calculator, and left out; the total charge is written anew."""
 
 

@@ -46,7 +46,7 @@ def _defaults(calculator: Any) -> set[str]:
 
 KNOWN = {
     "tblite.ase.TBLite": Known(("tblite", "quantum"), frozenset(range(1, 87)), False, True, _defaults),
-    "ase.calculators.emt.EMT": Known(elements=frozenset({1, 6, 7, 8, 13, 28, 29, 46, 47, 78, 79})),
+    "ase.calculators.emt.EMT": Known(elements=frozenset({1, 6, 7, 8, 13, 28, 29, 46, 47, 78, 79}), arguments=_defaults),
 }
 """By import path."""
 
@@ -105,6 +105,14 @@ class CalculatorSettings:
         """A new calculator for a structure of a total charge (e)."""
         name = self._charge_name()
         return self.resolved()(**self.arguments, **({name: _whole(charge)} if name else {}))
+
+    def unchecked_arguments(self) -> list[str]:
+        """Names among the arguments that the target takes as it takes any name, so that a misspelt one passes."""
+        target = self.resolved()
+        parameters = inspect.signature(target).parameters
+        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+            return []
+        return sorted(set(self.arguments) - set(parameters) - set(getattr(target, "default_parameters", ())))
 
     def check(self, structures: Sequence[Atoms], charges: Sequence[float], sources: Sequence[str]) -> None:
         """Find what cannot be computed before time is spent.

@@ -37,6 +37,8 @@ def label_file(config: DictConfig) -> None:
     """
     calculator = settings_of(config)
     check_numbers(config)
+    if names := calculator.unchecked_arguments():
+        print(f"{calculator.target} takes arguments of any name: check the spelling of {', '.join(names)}")
     structures = structures_of(config)
     folder = Path(str(config.folder)).absolute()
     with ended_by_signals():

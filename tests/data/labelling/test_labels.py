@@ -118,6 +118,7 @@ def test_a_calculator_that_always_fails_is_not_asked_for_everything(tmp_path):
     ("settings", "message"),
     [
         (EMT_SETTINGS, r"structure 0: ase\.calculators\.emt\.EMT does not know Na"),
+        (CalculatorSettings("ase.calculators.emt.EMT", {"foo": 1}), r"calculator\.foo: .*; it has asap_cutoff"),
         (spring(charge=1.0), r"not have|takes|charge"),
         (spring(stiffness=1.0), "stiffness"),
         (CalculatorSettings("own_calculators.uncharged", {}, None, ("own_calculators",)), "total charge is 1 e"),
@@ -129,6 +130,12 @@ def test_what_cannot_be_computed_is_said_before(settings, message, tmp_path):
     with pytest.raises(InputError, match=message):
         label_structures([atoms], settings, tmp_path / "labels.jsonl", 1)
     assert not (tmp_path / "labels.jsonl").exists()
+
+
+def test_arguments_are_named_that_a_calculator_takes_whatever_they_are():
+    arguments = {"sigma": 2.0, "sgima": 2.0}
+    assert CalculatorSettings("ase.calculators.lj.LennardJones", arguments).unchecked_arguments() == ["sgima"]
+    assert spring(constant=2.0).unchecked_arguments() == []
 
 
 def test_a_slab_is_no_crystal_for_tight_binding(tmp_path):

@@ -56,37 +56,41 @@ class ForceFit:
 
 
 def charges_from_forces(model: SOGNet, structures: Sequence[Structure]) -> ForceFit | None:
-    """Charges that the long-range layer of a model needs for the forces of structures; None without forces to fit."""
+    """Charges that the long-range layer of a model needs for the forces of structures; None without forces to fit.
+
+    Elements that are not in the structures have none.
+    """
     candidates = structures[:: max(1, len(structures) // STRUCTURES)][:STRUCTURES]
     sample = with_usual_forces([s for s in candidates if s.forces is not None and len(s) > 1])
     if len(sample) < 2:
         return None
+    symbols = [s for s in model.species if any(atomic_numbers[s] in structure.numbers for structure in sample)]
     columns, forces, owner = [], [], []
     for number, structure in enumerate(sample):
         graph = build_batch([structure], model.cutoff)
         forces.append(graph.forces.flatten())
         graph = graph.to(model.device)
-        found = torch.cat([_long_range_columns(model, graph), _pair_columns(model, graph)])
+        found = torch.cat([_long_range_columns(model, graph, symbols), _pair_columns(model, graph, symbols)])
         columns.append(found.flatten(1).T.cpu())
         owner.append(torch.full((forces[-1].numel(),), number))
     a, y, frame = torch.cat(columns).double(), torch.cat(forces).double(), torch.cat(owner)
-    n_elements = len(model.species)
+    n_elements = len(symbols)
     pairs = list(combinations_with_replacement(range(n_elements), 2))
     explained = _explained(a, y, frame % 2 == 0, len(pairs))
-    charges = torch.zeros(n_elements, model.n_latent, dtype=torch.float64)
+    charges = torch.zeros(len(model.species), model.n_latent, dtype=torch.float64)
     if explained > WORTH:
         products = _least_squares(a, y)[: len(pairs)]
         matrix = torch.zeros(n_elements, n_elements, dtype=torch.float64)
         for (i, j), value in zip(pairs, products, strict=True):
             matrix[i, j] = matrix[j, i] = value
-        charges = _leading(matrix, model.n_latent, model.species)
+        charges[[model.species.index(s) for s in symbols]] = _leading(matrix, model.n_latent, symbols)
     return ForceFit(charges, explained, len(sample))
 
 
-def _long_range_columns(model: SOGNet, graph: Batch) -> Tensor:
+def _long_range_columns(model: SOGNet, graph: Batch, symbols: Sequence[str]) -> Tensor:
     """Forces (n_pairs, N, 3) of E_ab for all pairs of elements a ≤ b."""
     dtype = model.dtype
-    numbers = torch.tensor([atomic_numbers[s] for s in model.species], device=graph.z.device)
+    numbers = torch.tensor([atomic_numbers[s] for s in symbols], device=graph.z.device)
     ones = (graph.z[:, None] == numbers).to(dtype)  # (N, n_elements)
 
     def forces(latent: Tensor) -> Tensor:
@@ -105,7 +109,7 @@ def _long_range_columns(model: SOGNet, graph: Batch) -> Tensor:
     return torch.stack(found).detach()
 
 
-def _pair_columns(model: SOGNet, graph: Batch) -> Tensor:
+def _pair_columns(model: SOGNet, graph: Batch, symbols: Sequence[str]) -> Tensor:
     """Forces (n_pairs × PAIR_FUNCTIONS, N, 3) of Gaussians of the distance between atoms of two elements."""
     neighbour, centre = graph.edge_index
     vectors = graph.pos[neighbour] + graph.cell_shift.to(graph.pos) @ graph.cell[0] - graph.pos[centre]
@@ -119,7 +123,7 @@ def _pair_columns(model: SOGNet, graph: Batch) -> Tensor:
     slopes = gaussian * (slope_inside - inside * x / width)  # (E, PAIR_FUNCTIONS)
     pulls = slopes[:, :, None] * (vectors / distance[:, None])[:, None]  # along the neighbour, on the centre
     columns = []
-    for a, b in combinations_with_replacement([atomic_numbers[s] for s in model.species], 2):
+    for a, b in combinations_with_replacement([atomic_numbers[s] for s in symbols], 2):
         z_i, z_j = graph.z[centre], graph.z[neighbour]
         chosen = ((z_i == a) & (z_j == b)) | ((z_i == b) & (z_j == a))
         forces = distance.new_zeros(len(graph.z), PAIR_FUNCTIONS, 3)

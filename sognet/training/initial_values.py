@@ -99,6 +99,6 @@ def _found(model: SOGNet, structures: Sequence[Structure]) -> dict[str, list[flo
         logger.info("latent charges start near zero: forces beyond those of pairs of neighbours ask for none")
         return None
     charges = {symbol: row.tolist() for symbol, row in zip(model.species, fit.charges, strict=True)}
-    named = ", ".join(f"{symbol} {row[0]:+.2f}" for symbol, row in charges.items())
+    named = ", ".join(f"{symbol} {row[0]:+.2f}" for symbol, row in charges.items() if any(row))
     logger.info("latent charges start from %s e, fitted to the forces of %d structures", named, fit.n_structures)
     return charges

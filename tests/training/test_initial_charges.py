@@ -13,6 +13,7 @@ from sognet.data import Keys, Structure
 from sognet.long_range import FourierConvolution, SumOfGaussians, power_law_convolution
 from sognet.model.reference_energies import ReferenceEnergies
 from sognet.simulation import predict
+from sognet.training import initial_charges
 from sognet.training.initial_charges import charges_from_forces
 from sognet.training.initial_values import initialize
 
@@ -50,6 +51,20 @@ def test_charges_of_ions_are_found(device):
     fit = charges_from_forces(model_of(["Cl", "Mg", "Na"], device), clusters({"Mg": 2.0, "Na": 1.0, "Cl": -1.0}))
     assert fit.explained > 0.99
     np.testing.assert_allclose(fit.charges[:, 0], [-1.0, 2.0, 1.0], atol=0.05)
+
+
+def test_elements_that_are_not_there_cost_nothing_and_have_no_charge(monkeypatch):
+    """Trained models of other packages know some ninety elements, 4 000 pairs."""
+    widths, least_squares = [], initial_charges._least_squares
+    monkeypatch.setattr(
+        initial_charges, "_least_squares", lambda a, y: widths.append(a.shape[1]) or least_squares(a, y)
+    )
+    made = clusters({"Na": 1.0, "Cl": -1.0})
+    two, five = (charges_from_forces(model_of(s), made) for s in (["Cl", "Na"], ["H", "Cl", "O", "Na", "Cs"]))
+    assert len(set(widths)) == 2
+    assert widths[: len(widths) // 2] == widths[len(widths) // 2 :]
+    torch.testing.assert_close(five.charges[[1, 3]], two.charges, rtol=1e-4, atol=1e-4)
+    assert not five.charges[[0, 2, 4]].any()
 
 
 def test_kernels_of_pairs_of_elements_start_with_the_same_charges():

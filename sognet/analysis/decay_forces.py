@@ -6,13 +6,12 @@ the cutoff, the last layer of the energy network, and the last layer of the late
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import combinations_with_replacement
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from ase.data import atomic_numbers
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
@@ -41,7 +40,9 @@ class ForceColumns(NamedTuple):
     others: np.ndarray  # of what may make up for them, (3N, n_others)
 
 
-def force_columns(model: SOGNet, structure: Structure, widths: np.ndarray) -> list[ForceColumns]:
+def force_columns(
+    model: SOGNet, structure: Structure, widths: np.ndarray, elements: Collection[int] | None = None
+) -> list[ForceColumns]:
     """The columns of a structure with reference forces for each channel of the model's kernel.
 
     Parameters
@@ -49,6 +50,7 @@ def force_columns(model: SOGNet, structure: Structure, widths: np.ndarray) -> li
     model : with a long-range layer whose kernel is a sum of Gaussians; in double precision.
     structure : with forces.
     widths : of the ladder, Å.
+    elements : atomic numbers whose pairs have columns, of all structures of a fit; None: of this structure.
     """
     with torch.enable_grad():
         graph = model._in_own_precision(build_batch([structure], model.cutoff).to(model.device))
@@ -57,7 +59,8 @@ def force_columns(model: SOGNet, structure: Structure, widths: np.ndarray) -> li
         short_range = _forces(out["energy_short_range"], graph)
         latent = model.long_range_latents(out["latent"], graph.z)
         learned = _of_channels(model.long_range, latent, graph)
-        shared = [*_of_pairs(model, graph), *_of_last_layer(model.energy_head, out["energy_short_range"], graph)]
+        pairs = combinations_with_replacement(sorted(set(structure.numbers if elements is None else elements)), 2)
+        shared = [*_of_pairs(model, graph, pairs), *_of_last_layer(model.energy_head, out["energy_short_range"], graph)]
         shared += _of_last_layer(model.latent_head, out["energy_long_range"], graph, without_scale=True)
         ladders = _of_ladders(model.long_range, latent, graph, widths)
     wanted = torch.from_numpy(structure.forces).to(short_range) - short_range
@@ -98,8 +101,8 @@ def _of_ladders(layer: nn.Module, latent: Tensor, graph: Data, widths: np.ndarra
     return [np.stack([_flat(_forces(element, graph)) for element in of_channel], 1) for of_channel in by_weight]
 
 
-def _of_pairs(model: SOGNet, graph: Data) -> Iterator[Tensor]:
-    """Of cos(nπ r/r_c) (1 − r/r_c)³ between each two elements."""
+def _of_pairs(model: SOGNet, graph: Data, pairs: Iterable[tuple[int, int]]) -> Iterator[Tensor]:
+    """Of cos(nπ r/r_c) (1 − r/r_c)³ between the elements of each pair, of atomic numbers in ascending order."""
     vectors = edge_vectors(graph).detach()
     distances = vectors.norm(dim=1)
     neighbour, centre = graph.edge_index
@@ -111,8 +114,8 @@ def _of_pairs(model: SOGNet, graph: Data) -> Iterator[Tensor]:
     along = (slope[:, :, None] * (vectors / distances[:, None])[:, None]).detach()
     of_edges = torch.stack([graph.z[neighbour], graph.z[centre]])
     low, high = of_edges.amin(0), of_edges.amax(0)
-    for pair in combinations_with_replacement([atomic_numbers[s] for s in model.species], 2):
-        between = (low == min(pair)) & (high == max(pair))
+    for first, second in pairs:
+        between = (low == first) & (high == second)
         if between.any():
             forces = x.new_zeros(len(graph.z), *along.shape[1:]).index_add(0, centre[between], along[between])
             yield from forces.unbind(1)

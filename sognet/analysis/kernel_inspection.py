@@ -47,7 +47,9 @@ def determined_decays(model: SOGNet, structures: Sequence[Structure], boxes: Box
         return [DeterminedDecay("undetermined", r_min=model.cutoff)] * kernel.n_channels
     widths = ladder_widths(model.cutoff, boxes.length)
     r_max = max(boxes.length / 3, 1.5 * model.cutoff)
-    by_channel = zip(*(force_columns(model, structure, widths) for structure in structures), strict=True)
+    elements = {number for structure in structures for number in structure.numbers.tolist()}
+    columns = (force_columns(model, structure, widths, elements) for structure in structures)
+    by_channel = zip(*columns, strict=True)
     return [determined_decay(of_channel, widths, model.cutoff, r_max) for of_channel in by_channel]
 
 

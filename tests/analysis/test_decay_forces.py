@@ -6,7 +6,7 @@ import torch
 from structures import deep_potential, labelled_atoms, small_model
 
 from sognet import SOGNet
-from sognet.analysis.decay_forces import force_columns
+from sognet.analysis.decay_forces import RADIAL_FUNCTIONS, force_columns
 from sognet.analysis.long_range_share import long_range_forces
 from sognet.data import Keys, Structure
 from sognet.data.graph import build_batch
@@ -79,3 +79,18 @@ def test_columns_of_the_energy_network_are_changes_of_forces():
     of_pairs = 3 * 10
     np.testing.assert_allclose(columns.others[:, of_pairs + 3], change, atol=1e-8)
     assert np.linalg.matrix_rank(columns.others[:, :of_pairs]) > 2
+
+
+def test_pairs_of_elements_that_are_not_there_are_left_out():
+    """What ninety elements of a trained model of another package would add is zero, and parameters without data."""
+    torch.manual_seed(0)
+    layer = FourierConvolution(ladder_kernel(WIDTHS), tolerance=1e-6)
+    model = SOGNet(
+        deep_potential(species=["H", "Na", "Cl", "Cs"]), layer, charges={"Na": 1.0, "Cl": -1.0, "H": 0, "Cs": 0}
+    )
+    model = model.double().eval()
+    (own,) = force_columns(model, structure(), WIDTHS)
+    (more,) = force_columns(model, structure(), WIDTHS, [1, 11, 17])
+    assert more.others.shape[1] == own.others.shape[1] + 3 * RADIAL_FUNCTIONS
+    filled = [columns.others[:, columns.others.any(0)] for columns in (more, own)]
+    np.testing.assert_array_equal(*filled)

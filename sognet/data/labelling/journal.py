@@ -63,8 +63,8 @@ class Journal:
                 line = json.loads(text)
                 if whole == 0 and line.get("identity") != identity:
                     raise InputError(
-                        f"{self.path}: labels of other structures, or by another calculator; choose another "
-                        "hydra.run.dir"
+                        f"{self.path}: labels of other structures, or by another calculator; choose another folder "
+                        "(hydra.run.dir), or delete the file"
                     )
                 whole += len(text)
                 if "failed" in line:

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from filelock import FileLock, Timeout
 
 from sognet.data.labelling.calculators import CalculatorSettings
 from sognet.data.labelling.journal import Journal, identity_of
@@ -60,28 +62,53 @@ def label_structures(
 
     Raises
     ------
-    InputError : something cannot be computed, or all that was tried at first failed.
+    InputError : something cannot be computed, all that was tried at first failed, or another process labels here.
     """
     tasks = [Task(i, bare(atoms), float(atoms.info.get("charge", 0.0))) for i, atoms in enumerate(structures)]
     names = sources or [f"structure {i}" for i in range(len(tasks))]
     calculator.check([t.atoms for t in tasks], [t.charge for t in tasks], names)
-    kept = Journal(journal, identity_of(tasks, calculator))
-    left = [task for task in tasks if task.number not in kept.labels]
-    n_workers = workers or n_cores()
-    computing = compute(left, calculator, journal.parent / "calculations", n_workers, threads, timeout, keep_files)
-    fails_only = not kept.labels
-    n_failed = 0
-    try:
-        for number, labels, reason in tracked(_Outcomes(computing, len(left)), "labelling"):
-            kept.add(number, labels, reason)
-            fails_only, n_failed = fails_only and labels is None, n_failed + (labels is None)
-            if fails_only and n_failed >= min(HOPELESS, len(left)):
-                raise InputError(_hopeless(kept.failed, names, n_failed))
-    finally:
-        computing.close()
-        _remove_if_empty(journal.parent / "calculations")
+    with _alone(journal):
+        kept = Journal(journal, identity_of(tasks, calculator))
+        left = [task for task in tasks if task.number not in kept.labels]
+        n_workers = workers or n_cores()
+        computing = compute(left, calculator, journal.parent / "calculations", n_workers, threads, timeout, keep_files)
+        fails_only = not kept.labels
+        n_failed = 0
+        try:
+            for number, labels, reason in tracked(_Outcomes(computing, len(left)), "labelling"):
+                kept.add(number, labels, reason)
+                fails_only, n_failed = fails_only and labels is None, n_failed + (labels is None)
+                if fails_only and n_failed >= min(HOPELESS, len(left)):
+                    raise InputError(_hopeless(kept.failed, names, n_failed))
+        finally:
+            computing.close()
+            _remove_if_empty(journal.parent / "calculations")
     frames = [with_labels(structures[i], kept.labels[i]) for i in sorted(kept.labels)]
     return Labelled(frames, dict(sorted(kept.failed.items())))
+
+
+@contextmanager
+def _alone(journal: Path) -> Iterator[None]:
+    """Hold the lock of a journal, which the system releases however the process ends.
+
+    Raises
+    ------
+    InputError : another process has it.
+    """
+    lock = FileLock(journal.with_name(f".{journal.name}.lock"), timeout=0)
+    try:
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"{journal}: another process writes it; wait for it, or choose another folder (hydra.run.dir)"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{journal}: cannot be written ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def bare(atoms: Atoms) -> Atoms:

@@ -5,6 +5,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
+from filelock import FileLock
 
 from sognet.data.labelling.calculators import CalculatorSettings
 from sognet.data.labelling.labels import label_structures
@@ -104,6 +105,15 @@ def test_another_run_in_the_same_folder_is_refused(tmp_path):
     for others, settings in ((frames, spring(constant=2.0)), (waters(3), spring())):
         with pytest.raises(InputError, match="labels of other structures, or by another calculator"):
             label_structures(others, settings, journal, 1)
+
+
+def test_two_processes_do_not_label_in_the_same_folder(tmp_path):
+    """Each would delete the files with which the other one computes."""
+    journal = tmp_path / "labels.jsonl"
+    with FileLock(tmp_path / ".labels.jsonl.lock"), pytest.raises(InputError, match="another process writes it"):
+        label_structures(waters(2), spring(), journal, 1)
+    assert not journal.exists()
+    assert len(label_structures(waters(2), spring(), journal, 1).frames) == 2
 
 
 def test_a_calculator_that_always_fails_is_not_asked_for_everything(tmp_path):

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from sognet.data.labelling.calculators import CalculatorSettings
 from sognet.data.labelling.journal import Journal, identity_of
-from sognet.data.labelling.workers import Outcome, Task, compute
+from sognet.data.labelling.workers import Task, compute
 from sognet.errors import InputError
 from sognet.progress import tracked
 
@@ -75,7 +75,7 @@ def label_structures(
         fails_only = not kept.labels
         n_failed = 0
         try:
-            for number, labels, reason in tracked(_Outcomes(computing, len(left)), "labelling"):
+            for _, (number, labels, reason) in zip(tracked(range(len(left)), "labelling"), computing, strict=True):
                 kept.add(number, labels, reason)
                 fails_only, n_failed = fails_only and labels is None, n_failed + (labels is None)
                 if fails_only and n_failed >= min(HOPELESS, len(left)):
@@ -126,22 +126,6 @@ def with_labels(atoms: Atoms, labels: Mapping[str, Any]) -> Atoms:
 def n_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _Outcomes:
-    """Outcomes whose number is known before they come."""
-
-    def __init__(self, outcomes: Iterator[Outcome], n: int) -> None:
-        self.outcomes, self.n = outcomes, n
-
-    def __iter__(self) -> Iterator[Outcome]:
-        return self.outcomes
-
-    def __len__(self) -> int:
-        return self.n
-
-    def __contains__(self, item: object) -> bool:
-        return False
 
 
 def _hopeless(failed: Mapping[int, str], names: Sequence[str], n: int) -> str:

@@ -51,6 +51,16 @@ def test_error_of_the_diffusion_covers_the_truth():
     assert 0.45 < np.mean(covered) < 0.9
 
 
+def test_displacements_are_relative_to_the_centre_of_mass_not_to_that_of_the_atoms():
+    """Two atoms that fly apart from a centre of mass that moves with another velocity."""
+    mass = Atoms("HCl").get_masses()
+    velocities = np.array([[1.0 / mass[0], 3.0, 0], [-1.0 / mass[1], 3.0, 0]])
+    flying = [Atoms("HCl", positions=velocities * STEP * k) for k in range(20)]
+    hydrogen, chlorine = (curve.values for curve in analyzed(frames(flying, STEP)).panels[0].curves)
+    assert hydrogen[0] == pytest.approx((STEP / mass[0]) ** 2)
+    assert chlorine[0] == pytest.approx((STEP / mass[1]) ** 2)
+
+
 def test_vibrating_atoms_have_no_diffusion():
     rng = np.random.default_rng(0)
     crystal = [Atoms("Ar9", positions=0.1 * rng.standard_normal((9, 3)), cell=CELL, pbc=True) for _ in range(200)]

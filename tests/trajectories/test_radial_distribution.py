@@ -38,6 +38,13 @@ def test_ideal_gas_in_a_triclinic_cell_has_none_with_the_errors_of_independent_p
         assert 0.6 < np.mean(curve.errors / poisson) < 1.4
 
 
+def test_distances_go_to_half_the_shortest_height_and_to_ten():
+    pair = Atoms("Ar2", positions=np.eye(3)[:2], cell=TRICLINIC, pbc=True)
+    height = 720 / np.linalg.norm(np.cross(TRICLINIC, np.roll(TRICLINIC, -1, axis=0)), axis=1).max()
+    assert result([pair]).axis[-1] == pytest.approx(0.5 * height, abs=0.05)
+    assert result([pair.repeat(4)]).axis[-1] == pytest.approx(10, abs=0.05)
+
+
 def test_rock_salt_has_the_shells_of_the_lattice():
     crystal = bulk("NaCl", "rocksalt", a=5.64).repeat((3, 3, 3))  # rhombohedral
     found = result([crystal], r_max=5.0)

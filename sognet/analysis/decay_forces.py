@@ -6,6 +6,7 @@ the cutoff, the last layer of the energy network, and the last layer of the late
 
 import copy
 import math
+import time
 from collections.abc import Collection, Iterable, Iterator
 from itertools import combinations_with_replacement
 from typing import NamedTuple
@@ -41,7 +42,11 @@ class ForceColumns(NamedTuple):
 
 
 def force_columns(
-    model: SOGNet, structure: Structure, widths: np.ndarray, elements: Collection[int] | None = None
+    model: SOGNet,
+    structure: Structure,
+    widths: np.ndarray,
+    elements: Collection[int] | None = None,
+    seconds: float = math.inf,
 ) -> list[ForceColumns]:
     """The columns of a structure with reference forces for each channel of the model's kernel.
 
@@ -51,18 +56,25 @@ def force_columns(
     structure : with forces.
     widths : of the ladder, Å.
     elements : atomic numbers whose pairs have columns, of all structures of a fit; None: of this structure.
+    seconds : of a processor, that all the derivatives may take.
+
+    Raises
+    ------
+    TimeoutError : they take longer.
     """
+    end = time.process_time() + seconds
     with torch.enable_grad():
         graph = model._in_own_precision(build_batch([structure], model.cutoff).to(model.device))
         graph.pos = graph.pos.detach().requires_grad_()
         out = model._energies(graph, False, None)
         short_range = _forces(out["energy_short_range"], graph)
         latent = model.long_range_latents(out["latent"], graph.z)
-        learned = _of_channels(model.long_range, latent, graph)
+        learned = _of_channels(model.long_range, latent, graph, end)
         pairs = combinations_with_replacement(sorted(set(structure.numbers if elements is None else elements)), 2)
-        shared = [*_of_pairs(model, graph, pairs), *_of_last_layer(model.energy_head, out["energy_short_range"], graph)]
-        shared += _of_last_layer(model.latent_head, out["energy_long_range"], graph, without_scale=True)
-        ladders = _of_ladders(model.long_range, latent, graph, widths)
+        shared = list(_of_pairs(model, graph, pairs))
+        shared += _of_last_layer(model.energy_head, out["energy_short_range"], graph, end)
+        shared += _of_last_layer(model.latent_head, out["energy_long_range"], graph, end, without_scale=True)
+        ladders = _of_ladders(model.long_range, latent, graph, widths, end)
     wanted = torch.from_numpy(structure.forces).to(short_range) - short_range
     found = []
     for channel, ladder in enumerate(ladders):
@@ -78,19 +90,19 @@ def force_columns(
     return found
 
 
-def _of_channels(layer: nn.Module, latent: Tensor, graph: Data) -> list[Tensor]:
+def _of_channels(layer: nn.Module, latent: Tensor, graph: Data, end: float) -> list[Tensor]:
     """Of each channel of the kernel, in whose weights the energy is linear."""
     layer = copy.deepcopy(layer)
     weights = layer.kernel.relative_weights.requires_grad_()
     (by_weight,) = torch.autograd.grad(_layer_energy(layer, latent, graph).sum(), weights, create_graph=True)
-    return [_forces(of_channel, graph) for of_channel in (by_weight * weights.detach()).sum(1)]
+    return _forces_of_each((by_weight * weights.detach()).sum(1), graph, end)
 
 
 def _layer_energy(layer: nn.Module, latent: Tensor, graph: Data) -> Tensor:
     return layer(latent, graph.pos, graph.cell, graph.pbc, graph.batch)
 
 
-def _of_ladders(layer: nn.Module, latent: Tensor, graph: Data, widths: np.ndarray) -> list[np.ndarray]:
+def _of_ladders(layer: nn.Module, latent: Tensor, graph: Data, widths: np.ndarray, end: float) -> list[np.ndarray]:
     """Of each Gaussian of the ladder in place of each channel of the kernel, (3N, n_widths)."""
     names = ("remove_self_interaction", "include_zero_mode", "n_species")
     settings = {name: getattr(layer, name) for name in names if hasattr(layer, name)}
@@ -98,7 +110,8 @@ def _of_ladders(layer: nn.Module, latent: Tensor, graph: Data, widths: np.ndarra
     ladder = FourierConvolution(kernel, tolerance=TOLERANCE, **settings)
     energy = _layer_energy(ladder, latent, graph).sum()
     (by_weight,) = torch.autograd.grad(energy, kernel.relative_weights, create_graph=True)
-    return [np.stack([_flat(_forces(element, graph)) for element in of_channel], 1) for of_channel in by_weight]
+    by_channel = (_forces_of_each(of_channel, graph, end) for of_channel in by_weight)
+    return [np.stack([_flat(forces) for forces in of_widths], 1) for of_widths in by_channel]
 
 
 def _of_pairs(model: SOGNet, graph: Data, pairs: Iterable[tuple[int, int]]) -> Iterator[Tensor]:
@@ -124,18 +137,28 @@ def _of_pairs(model: SOGNet, graph: Data, pairs: Iterable[tuple[int, int]]) -> I
 
 
 def _of_last_layer(
-    head: nn.Module | None, energy: Tensor, graph: Data, without_scale: bool = False
+    head: nn.Module | None, energy: Tensor, graph: Data, end: float, without_scale: bool = False
 ) -> Iterator[Tensor]:
     """Of each weight of the last layer of a network; without the direction of the weights themselves where asked."""
     if not isinstance(head, Readout):
         return
     weight = [m for m in head.network.modules() if isinstance(m, nn.Linear)][-1].weight
     (by_weight,) = torch.autograd.grad(energy.sum(), weight, create_graph=True)
-    columns = torch.stack([_forces(element, graph) for element in by_weight.flatten()])
+    columns = torch.stack(_forces_of_each(by_weight.flatten(), graph, end))
     if without_scale:
         direction = nn.functional.normalize(weight.detach().flatten(), dim=0)
         columns = columns - direction[:, None, None] * torch.einsum("w,wni->ni", direction, columns)
     yield from columns
+
+
+def _forces_of_each(energies: Iterable[Tensor], graph: Data, end: float) -> list[Tensor]:
+    """Of each energy (N,3), until the processor time is that of the end."""
+    found = []
+    for energy in energies:
+        if time.process_time() > end:
+            raise TimeoutError("the derivatives of the forces take too long")
+        found.append(_forces(energy, graph))
+    return found
 
 
 def _forces(energy: Tensor, graph: Data) -> Tensor:

@@ -35,6 +35,9 @@ IRREPLACEABLE = 2.0
 SMALL_SHARE = 0.01
 """Share of the forces below which a long range that cannot be told from none is called none."""
 
+FEWEST_STRUCTURES = 3
+"""Structures, one of which is left out after the other."""
+
 FEWEST_ROWS = 3
 """Force components for each parameter, below which nothing is said."""
 
@@ -106,7 +109,7 @@ def determined_decay(
     n_others = structures[0].others.shape[1]
     rows = sum(len(s.wanted) for s in structures)
     finite = all(np.isfinite(s.wanted).all() and np.isfinite(s.gaussians).all() for s in structures)
-    if not finite or len(structures) < 3 or rows < FEWEST_ROWS * (len(widths) + n_others):
+    if not finite or len(structures) < FEWEST_STRUCTURES or rows < FEWEST_ROWS * (len(widths) + n_others):
         return DeterminedDecay("undetermined", len(structures))
     weights = [np.ones(len(s.wanted)) for s in structures]
     for _ in range(3):

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from sognet.analysis.decay_forces import force_columns
-from sognet.analysis.decay_uncertainty import DeterminedDecay, determined_decay
+from sognet.analysis.decay_uncertainty import FEWEST_STRUCTURES, DeterminedDecay, determined_decay
 from sognet.analysis.numbers import readable
 from sognet.data.splits import Splits
 from sognet.data.structure import Structure
@@ -24,11 +25,15 @@ STRUCTURES = 24
 
 ATOMS = 4_000
 
+logger = logging.getLogger(__name__)
+
 
 def inspected_structures(splits: Splits, structures: int = STRUCTURES, atoms: int = ATOMS) -> list[Structure]:
-    """Structures with forces, evenly spaced, of validation and test; of training where these are fewer than three."""
+    """Structures with forces, evenly spaced, of validation and test; of training where these are too few."""
     held_out = [s for s in (*splits.test, *splits.val) if s.forces is not None]
-    known = held_out if len(held_out) >= 3 else [*held_out, *(s for s in splits.train if s.forces is not None)]
+    known = held_out
+    if len(held_out) < FEWEST_STRUCTURES:
+        known = held_out + [s for s in splits.train if s.forces is not None]
     if not known:
         return []
     affordable = int(atoms / np.mean([len(s) for s in known]))
@@ -36,8 +41,15 @@ def inspected_structures(splits: Splits, structures: int = STRUCTURES, atoms: in
     return [known[i] for i in np.unique(places.round().astype(int))]
 
 
-def determined_decays(model: SOGNet, structures: Sequence[Structure], boxes: Boxes) -> list[DeterminedDecay]:
-    """For each channel of the kernel of a model in double precision; empty where it has none."""
+def determined_decays(
+    model: SOGNet, structures: Sequence[Structure], boxes: Boxes, seconds: float = math.inf
+) -> list[DeterminedDecay]:
+    """For each channel of the kernel of a model in double precision; empty where it has none.
+
+    Raises
+    ------
+    TimeoutError : the structures take more seconds of a processor, or the first more than its share.
+    """
     kernel = kernel_of(model.long_range)
     if kernel is None:
         return []
@@ -48,22 +60,32 @@ def determined_decays(model: SOGNet, structures: Sequence[Structure], boxes: Box
     widths = ladder_widths(model.cutoff, boxes.length)
     r_max = max(boxes.length / 3, 1.5 * model.cutoff)
     elements = {number for structure in structures for number in structure.numbers.tolist()}
-    columns = (force_columns(model, structure, widths, elements) for structure in structures)
-    by_channel = zip(*columns, strict=True)
+    end, allowed, by_structure = time.process_time() + seconds, seconds / len(structures), []
+    for structure in structures:
+        by_structure.append(force_columns(model, structure, widths, elements, allowed))
+        allowed = end - time.process_time()  # the first tells whether it can be done
+    by_channel = zip(*by_structure, strict=True)
     return [determined_decay(of_channel, widths, model.cutoff, r_max) for of_channel in by_channel]
 
 
 def decays_within(
     model: SOGNet, structures: Sequence[Structure], boxes: Boxes, seconds: float
 ) -> list[DeterminedDecay]:
-    """The same for a model of any precision; nothing where the time of one structure says that it takes longer."""
-    model = copy.deepcopy(model).double().eval()
-    if len(structures) > 1 and boxes.length / 2 > model.cutoff:
-        started = time.process_time()
-        force_columns(model, structures[0], ladder_widths(model.cutoff, boxes.length))
-        if (time.process_time() - started) * len(structures) > seconds:
-            return []
-    return determined_decays(model, structures, boxes)
+    """The same for a model of any precision; nothing where it cannot be had within some seconds of a processor.
+
+    A report goes on without it, so that a model that cannot be copied, taken to double precision or derived by its
+    parameters is logged and no error.
+    """
+    if len(structures) < FEWEST_STRUCTURES:
+        return []
+    try:
+        model = copy.deepcopy(model).double().eval()
+        return determined_decays(model, structures, boxes, seconds)
+    except TimeoutError:
+        return []
+    except Exception as error:
+        logger.warning("what the forces determine of the kernel is left out: %s: %s", type(error).__name__, error)
+        return []
 
 
 def combined(members: Sequence[DeterminedDecay]) -> DeterminedDecay:

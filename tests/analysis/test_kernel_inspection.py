@@ -1,11 +1,17 @@
 """Committees whose members and spread are known."""
 
+import logging
+
 import numpy as np
 import pytest
 from scipy.stats import t
+from structures import labelled_atoms, small_model
 
+from sognet.analysis import kernel_inspection
 from sognet.analysis.decay_uncertainty import DeterminedDecay
-from sognet.analysis.kernel_inspection import cancellation, combined, law, sentence
+from sognet.analysis.kernel_inspection import cancellation, combined, decays_within, inspected_structures, law, sentence
+from sognet.data import Keys, Splits, Structure
+from sognet.long_range.decay import Boxes
 
 
 def member(exponent, own=0.0, status="found"):
@@ -40,3 +46,53 @@ def test_what_is_read():
     balance = {"energy_variation": 4.2, "energy_correlation": -0.97, "energy_cancelled": 0.96}
     assert "the kernel fills what the short range leaves" in cancellation(balance)
     assert "fills" not in cancellation(balance | {"energy_cancelled": 0.1})
+
+
+def structures(n, n_atoms=27) -> list[Structure]:
+    frames = [labelled_atoms(n_atoms, cell=15 * np.eye(3), seed=seed) for seed in range(n)]
+    return [Structure.from_atoms(atoms, Keys(), str(number)) for number, atoms in enumerate(frames)]
+
+
+BOXES = Boxes(15.0, True)
+
+
+def test_what_a_report_says_has_its_time():
+    model, some = small_model(), structures(3)
+    assert [d.n_structures for d in decays_within(model, some, BOXES, 60.0)] == [3]
+    assert decays_within(model, some, BOXES, 1e-6) == []
+
+
+def test_a_model_that_stands_still_costs_a_share_of_the_time(monkeypatch):
+    """The first structure says whether the others can be afforded."""
+    asked = []
+
+    def slow(model, structure, widths, elements, seconds):
+        asked.append(seconds)
+        raise TimeoutError
+
+    monkeypatch.setattr(kernel_inspection, "force_columns", slow)
+    assert decays_within(small_model(), structures(4), BOXES, 8.0) == []
+    assert asked == [2.0]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no derivative"), KeyError("pos")])
+def test_a_model_that_cannot_be_looked_into_does_not_break_a_report(monkeypatch, caplog, error):
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr(kernel_inspection, "force_columns", broken)
+    with caplog.at_level(logging.WARNING):
+        assert decays_within(small_model(), structures(3), BOXES, 5.0) == []
+    assert type(error).__name__ in caplog.text
+    monkeypatch.undo()
+    assert decays_within(small_model(), structures(2), BOXES, 5.0) == []  # which determine nothing
+
+
+def test_structures_are_held_out_ones_evenly_spaced_within_a_number_of_atoms():
+    known = structures(10, 8)
+    splits = Splits("made", train=known[:4], val=known[4:7], test=known[7:])
+    assert [s.source for s in inspected_structures(splits, 2)] == ["7", "6"]
+    assert len(inspected_structures(splits, 24)) == 6
+    assert len(inspected_structures(splits, 24, atoms=33)) == 4
+    few = Splits("made", train=known[:4], val=known[4:6])
+    assert [s.source for s in inspected_structures(few)] == ["4", "5", "0", "1", "2", "3"]

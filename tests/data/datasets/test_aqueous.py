@@ -17,7 +17,7 @@ from sognet.data.datasets.generators.aqueous import (
     LENNARD_JONES,
     lennard_jones_cutoff,
 )
-from sognet.data.datasets.generators.ions import COULOMB_CONSTANT
+from sognet.data.datasets.generators.ion_box import COULOMB_CONSTANT
 from sognet.errors import InputError
 
 pytest.importorskip("openmm")

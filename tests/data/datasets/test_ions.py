@@ -7,7 +7,8 @@ import pytest
 from ase import Atoms
 
 from sognet.data import electrolyte
-from sognet.data.datasets.generators.ions import COULOMB_CONSTANT, PERMITTIVITY, WIDER_DIAMETER, IonCalculator
+from sognet.data.datasets.generators.ion_box import COULOMB_CONSTANT
+from sognet.data.datasets.generators.ions import PERMITTIVITY, WIDER_DIAMETER, IonCalculator
 from sognet.errors import InputError
 
 LENGTH = 24.0

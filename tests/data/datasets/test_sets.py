@@ -13,7 +13,8 @@ from ase.io import write
 from structures import labelled_atoms
 
 from sognet.data import dimers, dipeptides, electrolyte, from_manual_download, manual_download_sets, water
-from sognet.data.datasets.generators.ions import COULOMB_CONSTANT, PERMITTIVITY, IonCalculator, sample
+from sognet.data.datasets.generators.ion_box import COULOMB_CONSTANT
+from sognet.data.datasets.generators.ions import PERMITTIVITY, IonCalculator, sample
 from sognet.errors import InputError
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from ase import Atoms
 
-from sognet.data.datasets.generators.labelled_cache import METHODS, labelled_set
+from sognet.data.datasets.generators.labelled_cache import labelled_set
 from sognet.data.splits import Splits, split_off
 from sognet.errors import InputError
 
@@ -80,7 +80,7 @@ def charge_transfer(
         "nacl_clusters": lambda rng: cluster(rng, displacement, removed),
         "carbon_chain": lambda rng: chain(rng, displacement),
     }
-    choices = {"system": (system, tuple(samples)), "removed": (removed, ("atom", "ion")), "method": (method, METHODS)}
+    choices = {"system": (system, tuple(samples)), "removed": (removed, ("atom", "ion"))}
     for name, (given, known) in choices.items():
         if given not in known:
             raise InputError(f"dataset.{name} must be {' or '.join(known)}, got {given!r}")

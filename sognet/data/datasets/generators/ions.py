@@ -8,8 +8,7 @@ of the interaction decays as 1/r, and the solvent's permittivity.
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,12 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.io import write
 from ase.md.langevin import Langevin
 from rich.progress import track
-from vesin import NeighborList
 
 from sognet.data.cache import made_once
+from sognet.data.datasets.generators.ion_box import COULOMB_CONSTANT, THREADS, IonBox, one_thread
 from sognet.data.io.readers import read_structures
 from sognet.data.splits import Splits, split_off
 from sognet.errors import InputError
-
-COULOMB_CONSTANT = units.Hartree * units.Bohr
-"""e²/(4πε₀) in eV·Å."""
 
 PERMITTIVITY = 37.5  # of acetonitrile at 298 K
 TEMPERATURE = 300.0  # K
@@ -44,7 +40,6 @@ TIME_STEP = 15.0  # fs
 STEPS_BETWEEN_FRAMES = 15
 STEPS_BEFORE_FIRST_FRAME = 200
 EXPONENTS = (1, 2, 3, 4, 5, 6)
-THREADS = 1  # with several, the order of sums and so the trajectory would vary
 
 logger = logging.getLogger(__name__)
 
@@ -77,21 +72,13 @@ class IonCalculator(Calculator):
     def calculate(self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes) -> None:
         """Energy (eV) and forces (eV/Å)."""
         super().calculate(atoms, properties, system_changes)
-        neighbours = NeighborList(cutoff=self.cutoff, full_list=False)
-        i, j, shift = neighbours.compute(atoms.positions, atoms.cell.array, True, "ijS")
-        pairs = torch.from_numpy(np.stack([i, j], 1).astype(np.int64))
-        positions = torch.tensor(atoms.positions, requires_grad=True)
-        cell = torch.from_numpy(atoms.cell.array)
-        vectors = positions[pairs[:, 1]] - positions[pairs[:, 0]] + torch.from_numpy(shift.astype(float)) @ cell
-        distance = vectors.norm(dim=1)
-        energy = self.contact(distance).sum()
+        box = IonBox(atoms, self.cutoff)
+        contact = self.contact(box.distance).sum()
         if self.interaction == "coulomb":
-            electrostatic = (self.charges * self.ewald(self.charges, cell, positions, pairs, distance)).sum()
+            electrostatic = box.ewald_energy(self.ewald, self.charges)
         else:
-            electrostatic = (self.charges[pairs].prod(1)[:, 0] * _switched_inverse(distance)).sum()
-        energy = energy + COULOMB_CONSTANT / PERMITTIVITY * electrostatic
-        (gradient,) = torch.autograd.grad(energy, positions)
-        self.results = {"energy": energy.item(), "forces": -gradient.numpy()}
+            electrostatic = (self.charges[box.pairs].prod(1)[:, 0] * _switched_inverse(box.distance)).sum()
+        self.results = box.results(contact + COULOMB_CONSTANT / PERMITTIVITY * electrostatic)
 
 
 def electrolyte(
@@ -149,17 +136,6 @@ def electrolyte(
             logger.info("sampled %d configurations of %d ions, kept in %s", n_frames, n_ions, path)
     parts = split_off(read_structures(path), val_fraction, test_fraction, seed, val_seed)
     return Splits(f"electrolyte-{interaction}" + (f"-{exponent}" if exponent != 1 else ""), *parts)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Sample with one thread, so that a seed stands for one sample."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(THREADS)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def sample(

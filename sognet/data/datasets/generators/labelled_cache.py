@@ -17,6 +17,7 @@ from sognet.data.io.readers import read_structures
 from sognet.data.labelling.calculators import CalculatorSettings
 from sognet.data.labelling.labels import label_structures
 from sognet.data.structure import Structure, n_structures
+from sognet.errors import InputError
 from sognet.extras import require
 
 logger = logging.getLogger(__name__)
@@ -51,8 +52,10 @@ def labelled_set(
 
     Raises
     ------
-    InputError : tblite is not installed, or the cache cannot be written to.
+    InputError : another method, tblite is not installed, or the cache cannot be written to.
     """
+    if method not in METHODS:
+        raise InputError(f"dataset.method must be {' or '.join(METHODS)}, got {method!r}")
     everything = json.dumps([settings, method, TIGHT_BINDING], sort_keys=True)
     digest = hashlib.sha256(everything.encode()).hexdigest()[:10]
     path = (Path(root) if root else Path(pooch.os_cache("sognet"))) / name / f"{part}-{digest}.xyz"

@@ -15,10 +15,9 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
 from ase.md.langevin import Langevin
-from vesin import NeighborList
 
-from sognet.data.datasets.generators.ions import COULOMB_CONSTANT, one_thread
-from sognet.data.datasets.generators.labelled_cache import METHODS, labelled_set
+from sognet.data.datasets.generators.ion_box import COULOMB_CONSTANT, IonBox, one_thread
+from sognet.data.datasets.generators.labelled_cache import labelled_set
 from sognet.data.splits import Splits, split_off
 from sognet.errors import InputError
 from sognet.progress import tracked
@@ -55,19 +54,12 @@ class TosiFumi(Calculator):
     def calculate(self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes) -> None:
         """Energy (eV) and forces (eV/Å)."""
         super().calculate(atoms, properties, system_changes)
-        neighbours = NeighborList(cutoff=self.cutoff, full_list=False)
-        i, j, shift = neighbours.compute(atoms.positions, atoms.cell.array, True, "ijS")
-        pairs = torch.from_numpy(np.stack([i, j], 1).astype(np.int64))
-        positions = torch.tensor(atoms.positions, requires_grad=True)
-        cell = torch.from_numpy(atoms.cell.array)
+        box = IonBox(atoms, self.cutoff)
         chlorine = torch.from_numpy((atoms.symbols == "Cl").astype(int))
         charges = (1.0 - 2.0 * chlorine)[:, None].double()
-        vectors = positions[pairs[:, 1]] - positions[pairs[:, 0]] + torch.from_numpy(shift.astype(float)) @ cell
-        distance = vectors.norm(dim=1)
-        electrostatic = (charges * self.ewald(charges, cell, positions, pairs, distance)).sum()
-        energy = COULOMB_CONSTANT * electrostatic + contact_energy(distance, chlorine[pairs].sum(1)).sum()
-        (gradient,) = torch.autograd.grad(energy, positions)
-        self.results = {"energy": energy.item(), "forces": -gradient.numpy()}
+        electrostatic = box.ewald_energy(self.ewald, charges)
+        contact = contact_energy(box.distance, chlorine[box.pairs].sum(1)).sum()
+        self.results = box.results(COULOMB_CONSTANT * electrostatic + contact)
 
 
 def contact_energy(distance: torch.Tensor, kind: torch.Tensor) -> torch.Tensor:
@@ -111,8 +103,6 @@ def molten_salt(
     ------
     InputError : tblite is not installed, or a setting is unknown or out of range.
     """
-    if method not in METHODS:
-        raise InputError(f"dataset.method must be {' or '.join(METHODS)}, got {method!r}")
     if n_cells < 2 or n_frames < 1 or not 0 <= strain <= 0.1 or not 1000 <= temperature <= 3000:
         raise InputError(
             "need n_cells of at least 2, n_frames of at least 1, a strain of 0 to 0.1 and a temperature of 1000 to "

@@ -14,7 +14,7 @@ from ase.data import vdw_radii
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
-from sognet.data.datasets.generators.labelled_cache import METHODS, labelled_set
+from sognet.data.datasets.generators.labelled_cache import labelled_set
 from sognet.data.splits import Splits, split_off
 from sognet.errors import InputError
 
@@ -92,8 +92,6 @@ def ion_pairs(
     ------
     InputError : tblite is not installed, or a setting is unknown or out of range.
     """
-    if method not in METHODS:
-        raise InputError(f"dataset.method must be {' or '.join(METHODS)}, got {method!r}")
     if n_frames < len(PAIRS) or not 8 <= largest_distance <= 50 or not 0 <= displacement <= 0.2:
         raise InputError(
             f"need n_frames of at least {len(PAIRS)}, a largest_distance of 8 to 50 Å and a displacement of 0 to 0.2 "

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk, molecule
@@ -97,6 +98,13 @@ PACKAGES = {
         nequip_calculator,
     ),
 }
+
+
+def needs(name: str) -> str:
+    """Name of an adapter; the test is skipped where its package is not installed."""
+    if not PACKAGES[name].installed:
+        pytest.skip(f"needs {PACKAGES[name].module}: pip install 'sognet[{name}]'")
+    return name
 
 
 def configured(name: str, **settings) -> nn.Module:

@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from sognet.data import Statistics, Structure, statistics
 from sognet.data.graph import build_batch
 from sognet.errors import InputError
+from sognet.interfaces import ShortRange
 from sognet.model.reference_energies import ReferenceEnergies
 from sognet.model.short_range_output import evaluating
 from sognet.model.sognet import SOGNet
@@ -60,7 +61,7 @@ def build_model(
     long_range = None
     if target := config["long_range"]["_target_"]:
         resolve(target, trust, "model.long_range._target_")
-        long_range = instantiate(_long_range_settings(config["long_range"], short_range.species), _convert_="all")
+        long_range = instantiate(_long_range_settings(config["long_range"], wanted, short_range), _convert_="all")
     energies = config["reference_energies"]
     fitted = energies is None or energies == "isolated"
     if fitted:
@@ -124,11 +125,15 @@ def _short_range_settings(config: Mapping[str, Any], found: Statistics, trust: I
     return settings
 
 
-def _long_range_settings(config: Mapping[str, Any], species: Sequence[str]) -> dict[str, Any]:
-    """Settings of the long-range layer, with the number of species where it has kernels of their pairs."""
+def _long_range_settings(
+    config: Mapping[str, Any], wanted: Mapping[str, Any], short_range: ShortRange
+) -> dict[str, Any]:
+    """Settings of the long-range layer, with the cutoff of the short-range model and the number of its species."""
     settings = dict(config)
+    if "cutoff" in settings and settings["cutoff"] == wanted.get("cutoff"):
+        settings["cutoff"] = short_range.cutoff  # a trained model keeps its own
     if settings.pop("species_wise", False):
-        settings["n_species"] = len(species)
+        settings["n_species"] = len(short_range.species)
     return settings
 
 

@@ -12,7 +12,7 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 from ase.stress import voigt_6_to_full_3x3_stress
 from command import sognet
 from hydra.errors import InstantiationException
-from other_packages import PACKAGES, boxed, configured, ethanol, salt, structures
+from other_packages import PACKAGES, boxed, configured, ethanol, needs, salt, structures
 from structures import batch_of, graph_of
 
 from sognet import SOGNet, SOGNetCalculator, extras, load_model
@@ -34,10 +34,7 @@ pytestmark = pytest.mark.filterwarnings(
 @pytest.fixture(params=PACKAGES)
 def name(request) -> str:
     """An adapter whose package is installed."""
-    package = PACKAGES[request.param]
-    if not package.installed:
-        pytest.skip(f"needs {package.module}: pip install 'sognet[{request.param}]'")
-    return request.param
+    return needs(request.param)
 
 
 def with_layer(short_range) -> SOGNet:
@@ -140,10 +137,29 @@ def test_settings_and_sources_that_are_not_there_are_named(name):
         configured(name, pretrained="a", checkpoint="b")
 
 
+def test_the_kernel_starts_beyond_the_cutoff_of_the_trained_model(name, tmp_path, caplog):
+    """Not beyond the one that the configuration has for models from scratch."""
+    if name == "nequip":
+        return
+    settings = PACKAGES[name].trained(tmp_path)
+    network = {"_target_": f"sognet.short_range.{name}.configured", "species": None, "cutoff": 7.0, **settings}
+    layer = {"_target_": "sognet.long_range.power_law_convolution", "cutoff": 7.0, "n_gaussians": 4}
+    config = {"_target_": "sognet.SOGNet", "long_range": layer, "energy_scale": 1.0, "reference_energies": None}
+    found = Statistics(["Na", "Cl"], {}, isolated_energies={}, force_rms=0.5)
+    with caplog.at_level(logging.INFO):
+        model = build_model(config | {"short_range": network}, found, trust=["mace"])
+    assert model.cutoff < 7.0
+    assert f"has a cutoff of {model.cutoff:g} Å of its own; model.short_range.cutoff=7 does not count" in caplog.text
+    expected = SumOfGaussians.power_law(1.0, model.cutoff, n_gaussians=4)
+    torch.testing.assert_close(model.long_range.kernel.bandwidths, expected.bandwidths)
+    config = config | {"short_range": network, "long_range": layer | {"cutoff": 9.0}}
+    expected = SumOfGaussians.power_law(1.0, 9.0, n_gaussians=4)
+    kernel = build_model(config, found, trust=["mace"]).long_range.kernel
+    torch.testing.assert_close(kernel.bandwidths, expected.bandwidths)
+
+
 def test_a_pickled_model_is_read_where_its_package_is_trusted(tmp_path):
-    if not PACKAGES["mace"].installed:
-        pytest.skip("needs mace: pip install 'sognet[mace]'")
-    settings = PACKAGES["mace"].trained(tmp_path)
+    settings = PACKAGES[needs("mace")].trained(tmp_path)
     with pytest.raises(InputError, match=r"trust=\[mace\]"):
         configured("mace", checkpoint=settings["checkpoint"])
     network = {"_target_": "sognet.short_range.mace.configured", "species": None, "cutoff": 5.0, **settings}
@@ -186,12 +202,9 @@ def test_files_that_hold_code_are_not_read(tmp_path, capsys):
         assert torch.load(read, weights_only=False)["shift"].tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("adapter", PACKAGES)
-def test_the_layer_in_a_model_of_the_package_as_documented(adapter, monkeypatch, tmp_path, capsys):
-    if not PACKAGES[adapter].installed:
-        pytest.skip(f"needs {PACKAGES[adapter].module}: pip install 'sognet[{adapter}]'")
+def test_the_layer_in_a_model_of_the_package_as_documented(name, monkeypatch, tmp_path, capsys):
     page = (Path(__file__).parents[2] / "docs/other_packages.md").read_text()
-    (code,) = re.findall(rf'```python title="{adapter}_long_range.py"\n(.*?)```', page, re.DOTALL)
+    (code,) = re.findall(rf'```python title="{name}_long_range.py"\n(.*?)```', page, re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, f"{adapter}_long_range.py", "exec"), {"__name__": "example"})
+    exec(compile(code, f"{name}_long_range.py", "exec"), {"__name__": "example"})
     assert "torch.Size([8, 3])" in capsys.readouterr().out

@@ -34,6 +34,7 @@ def test_profile_of_a_cell_integrates_to_its_atoms(axis):
     area = np.linalg.norm(np.cross(*np.delete(CELL, axis, axis=0)))
     width = found.axis[1] - found.axis[0]
     assert len(found.axis) * width == pytest.approx(720 / area)
+    assert found.axis[0] == pytest.approx(0.5 * width)
     na, cl = (curve.values.sum() * area * width / MOL_PER_LITRE for curve in found.panels[0].curves)
     assert (na, cl) == (pytest.approx(20), pytest.approx(30))
     assert found.panels[1].curves[0].values.sum() * area * width == pytest.approx(-10)

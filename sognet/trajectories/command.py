@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sognet.analysis.figures import save_figure
 from sognet.errors import InputError
@@ -61,6 +61,14 @@ def check_numbers(config: DictConfig) -> None:
     for name in POSITIVE:
         if config[name] is not None and (not isinstance(config[name], int | float) or config[name] <= 0):
             raise InputError(f"{name} must be a positive number, got {config[name]!r}")
+    if config.fit is not None and not is_interval(config.fit):
+        raise InputError(f"fit must be [first,last] in ps, got {config.fit}")
+
+
+def is_interval(value: object) -> bool:
+    """Whether a value is a list of two numbers, from 0 on, in order."""
+    is_pair = isinstance(value, ListConfig | list) and len(value) == 2
+    return is_pair and all(isinstance(v, int | float) for v in value) and 0 <= value[0] < value[1]
 
 
 POSITIVE = ("interval", "temperature", "r_max", "r_width", "z_width", "k_max", "resolution")

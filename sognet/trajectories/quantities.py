@@ -37,6 +37,10 @@ class Kind:
     on_request: bool = False
 
 
+def _no_pairs(first: Frame, config: DictConfig) -> str:
+    return "" if len(first) > 1 else "two atoms"
+
+
 def _no_times(first: Frame, config: DictConfig) -> str:
     return "" if first.time is not None else "times; set interval=<fs between two frames of the file>"
 
@@ -54,7 +58,7 @@ def _no_velocities(first: Frame, config: DictConfig) -> str:
 
 
 KINDS: dict[str, Kind] = {
-    "rdf": Kind(lambda first, c: RadialDistribution(first, c.n_blocks, c.r_max, c.r_width)),
+    "rdf": Kind(lambda first, c: RadialDistribution(first, c.n_blocks, c.r_max, c.r_width), _no_pairs),
     "msd": Kind(lambda first, c: MeanSquareDisplacement(first, c.n_blocks, c.fit), _no_times),
     "profiles": Kind(
         lambda first, c: Profiles(first, c.n_blocks, c.axis, c.z_width), lambda first, c: lacks_axis(first, c.axis)
@@ -89,7 +93,8 @@ def choose(first: Frame, config: DictConfig) -> tuple[dict[str, Quantity], dict[
     InputError : a quantity is unknown, or the trajectory lacks what it needs.
     """
     usual = [name for name, kind in KINDS.items() if not kind.on_request]
-    names = usual if config.quantities is None else list(config.quantities)
+    asked = [config.quantities] if isinstance(config.quantities, str) else config.quantities
+    names = usual if asked is None else list(asked)
     if unknown := [name for name in names if name not in KINDS]:
         raise InputError(f"quantities: no {', '.join(map(str, unknown))}; there are {', '.join(KINDS)}")
     chosen, left_out = {}, {}

@@ -97,6 +97,15 @@ def test_one_frame_gives_structure_without_errors(tmp_path, capsys):
         analyzed(tmp_path / "out", tmp_path / "one.xyz", quantities=["msd"])
 
 
+def test_an_atom_alone_is_analyzed_but_for_its_pairs(tmp_path, capsys):
+    write(tmp_path / "one.xyz", [atoms[:1] for atoms in salt(20)], format="extxyz")
+    folder = analyzed(tmp_path / "out", tmp_path / "one.xyz")
+    assert (folder / "msd.csv").exists()
+    assert "left out: rdf needs two atoms" in capsys.readouterr().out
+    with pytest.raises(InputError, match="frame 0: rdf needs two atoms"):
+        analyzed(tmp_path / "out", tmp_path / "one.xyz", quantities="rdf")
+
+
 def test_what_cannot_be_analyzed_is_refused(trajectory, tmp_path):
     varying = [Atoms("Ar2", positions=[[0, 0, 0], [3, 0, 0]]), Atoms("Ar3", positions=np.eye(3))]
     write(tmp_path / "varying.xyz", varying, format="extxyz")
@@ -108,6 +117,9 @@ def test_what_cannot_be_analyzed_is_refused(trajectory, tmp_path):
         analyzed(tmp_path, trajectory, quantities=["rfd"])
     with pytest.raises(InputError, match="no frame is left with skip=1000"):
         analyzed(tmp_path, trajectory, skip=1000)
+    for fit in ([0.5], [0.9, 0.5], 0.5, ["a", "b"]):
+        with pytest.raises(InputError, match=r"fit must be \[first,last\] in ps, got "):
+            analyzed(tmp_path, trajectory, fit=fit)
     with pytest.raises(InputError, match="every must be a whole number from 1 on"):
         analyzed(tmp_path, trajectory, every=0)
     with pytest.raises(InputError, match="needs trajectory=<file>"):

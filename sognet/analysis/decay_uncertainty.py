@@ -60,7 +60,8 @@ class DeterminedDecay:
     `exponent_uncertainty` (95 %) is that of g(r) between `r_min` and `r_max` (Å); `strength` the mean of −g′(r)·r² over
     Coulomb's constant; `beyond_short_range` what of the forces nothing of short range can give, and `error` what is
     left of them, RMS in meV/Å; `learned_exponent` the power law that fits the forces of the learned kernel in the same
-    way. `distances` (n_r,), `local_exponents` and `local_uncertainties` (95 %) are the curve behind it.
+    way. `reason` says why nothing was fitted. `distances` (n_r,), `local_exponents` and `local_uncertainties` (95 %)
+    are the curve behind it.
     """
 
     status: str
@@ -73,6 +74,7 @@ class DeterminedDecay:
     learned_exponent: float | None = None
     beyond_short_range: float | None = None
     error: float | None = None
+    reason: str | None = None
     distances: np.ndarray = field(default_factory=lambda: np.zeros(0))
     local_exponents: np.ndarray = field(default_factory=lambda: np.zeros(0))
     local_uncertainties: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -109,8 +111,8 @@ def determined_decay(
     n_others = structures[0].others.shape[1]
     rows = sum(len(s.wanted) for s in structures)
     finite = all(np.isfinite(s.wanted).all() and np.isfinite(s.gaussians).all() for s in structures)
-    if not finite or len(structures) < FEWEST_STRUCTURES or rows < FEWEST_ROWS * (len(widths) + n_others):
-        return DeterminedDecay("undetermined", len(structures))
+    if reason := _lacking(len(structures), rows, len(widths) + n_others, finite):
+        return DeterminedDecay("undetermined", len(structures), reason=reason)
     weights = [np.ones(len(s.wanted)) for s in structures]
     for _ in range(3):
         each = [_gram(s, s.wanted, w) for s, w in zip(structures, weights, strict=True)]
@@ -154,6 +156,20 @@ def determined_decay(
     return DeterminedDecay(
         status, exponent=found, exponent_uncertainty=half, strength=strength, **ends, **measured, **curves
     )
+
+
+def _lacking(n_structures: int, n_components: int, n_parameters: int, finite: bool) -> str | None:
+    """Why nothing can be said."""
+    if not finite:
+        return "forces of the model are not finite"
+    if n_structures < FEWEST_STRUCTURES:
+        return f"{n_structures} structures with forces are too few, {FEWEST_STRUCTURES} are the least"
+    if n_components < FEWEST_ROWS * n_parameters:
+        return (
+            f"{n_components} components of forces, of {n_structures} structures, are too few for the {n_parameters} "
+            f"parameters that may replace each other; {FEWEST_ROWS * n_parameters} are the least"
+        )
+    return None
 
 
 def best_power_law(normal: Normal, widths: np.ndarray, cutoff: float) -> tuple[float, float, float]:

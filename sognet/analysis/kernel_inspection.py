@@ -29,16 +29,22 @@ logger = logging.getLogger(__name__)
 
 
 def inspected_structures(splits: Splits, structures: int = STRUCTURES, atoms: int = ATOMS) -> list[Structure]:
-    """Structures with forces, evenly spaced, of validation and test; of training where these are too few."""
-    held_out = [s for s in (*splits.test, *splits.val) if s.forces is not None]
-    known = held_out
-    if len(held_out) < FEWEST_STRUCTURES:
-        known = held_out + [s for s in splits.train if s.forces is not None]
+    """Structures with forces, evenly spaced, of validation and test; of training as well where these are too few."""
+    known = [s for _, members in inspected_splits(splits) for s in members]
     if not known:
         return []
     affordable = int(atoms / np.mean([len(s) for s in known]))
     places = np.linspace(0, len(known) - 1, max(1, min(structures, affordable)))
     return [known[i] for i in np.unique(places.round().astype(int))]
+
+
+def inspected_splits(splits: Splits) -> list[tuple[str, list[Structure]]]:
+    """Names of the splits that are looked at, with their structures with forces; empty ones are left out."""
+    with_forces = {name: [s for s in members if s.forces is not None] for name, members in splits}
+    names = ["test", "val"]
+    if sum(len(with_forces.get(name, ())) for name in names) < FEWEST_STRUCTURES:
+        names.append("train")
+    return [(name, with_forces[name]) for name in names if with_forces.get(name)]
 
 
 def determined_decays(
@@ -124,7 +130,7 @@ def sentence(decay: DeterminedDecay, cutoff: float, charges_known: bool = False)
     if decay.status == "hidden":
         return f"not visible in these structures, which have no distance beyond the cutoff of {cutoff:.1f} Å"
     if decay.error is None:
-        return f"not determined: {decay.n_structures} structures with forces are too few to say"
+        return f"not determined: {decay.reason or 'no structure has forces'}"
     forces = (
         f"{readable(decay.beyond_short_range)} meV/Å of the forces cannot be of short range; "
         f"{readable(decay.error)} meV/Å are left as error"

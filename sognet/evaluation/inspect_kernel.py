@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from sognet.analysis.decay_uncertainty import FEWEST_STRUCTURES
 from sognet.analysis.energy_balance import long_range_energy_share, long_range_variation
 from sognet.analysis.kernel_curves import write_curves
 from sognet.analysis.kernel_inspection import (
@@ -15,6 +16,7 @@ from sognet.analysis.kernel_inspection import (
     cancellation,
     combined,
     determined_decays,
+    inspected_splits,
     inspected_structures,
     law,
     sentence,
@@ -46,8 +48,9 @@ def inspect_checkpoints(config: DictConfig) -> None:
     ------
     InputError : a checkpoint or the data cannot be used, or a model has no kernel of Gaussians.
     """
-    if not (isinstance(config.structures, int) and config.structures > 0):
-        raise InputError(f"structures must be a positive integer, got {config.structures!r}")
+    for name in ("structures", "atoms"):
+        if not (isinstance(config[name], int) and config[name] > 0):
+            raise InputError(f"{name} must be a positive integer, got {config[name]!r}")
     checkpoints = find_checkpoints(config)
     device, trust = as_device(config.device), trusted_names(config.trust)
     models = [load_model(file, device, torch.float64, trust) for file in checkpoints]
@@ -60,7 +63,7 @@ def inspect_checkpoints(config: DictConfig) -> None:
     splits, missing = _data(config, models[0], checkpoints, trust)
     cutoff = models[0].cutoff
     boxes = typical_boxes(splits) if missing is None else Boxes(WITHOUT_DATA * cutoff, False)
-    structures = inspected_structures(splits, config.structures)
+    structures = inspected_structures(splits, config.structures, config.atoms)
     check_species(models[0], structures)
     members = [determined_decays(m, structures, boxes) for m in tracked(models, "inspecting")]
     decays = [combined(of_channel) for of_channel in zip(*members, strict=True)]
@@ -84,6 +87,8 @@ def inspect_checkpoints(config: DictConfig) -> None:
     (folder / "inspection.json").write_text(as_json(found))
     if missing is not None:
         print(f"curves only, no uncertainty: {missing}")
+    elif structures:
+        print(_looked_at(splits, structures))
     several = len(models) > 1 and missing is None
     names = channel_names(models[0], kernel.n_channels)
     for channel, (decay, fitted) in enumerate(zip(decays, learned, strict=True)):
@@ -107,12 +112,22 @@ def _data(
     """Structures that are named or those of the run, or why there are none."""
     if config.get("dataset"):
         given = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
-        return load_splits(with_charge_key(config.dataset, model.charge_key, given), checkpoints[0], trust), None
+        dataset = with_charge_key(config.dataset, model.charge_key, given)
+        if "energy_key" in dataset:
+            dataset = OmegaConf.merge(dataset, {"energy_key": None})  # forces alone are looked at
+        return load_splits(dataset, checkpoints[0], trust), None
     try:
         settings = [trained_configuration(file).get("dataset") for file in checkpoints]
         return shared_splits(settings, checkpoints, trust), None
     except InputError as error:
         return Splits("none"), str(error)
+
+
+def _looked_at(splits: Splits, structures: Sequence) -> str:
+    """Which structures say what is determined, with a word where the model was trained on some."""
+    known = inspected_splits(splits)
+    text = f"{len(structures)} of {sum(len(s) for _, s in known)} structures with forces of {' and '.join(dict(known))}"
+    return f"{text}: fewer than {FEWEST_STRUCTURES} are held out" if "train" in dict(known) else text
 
 
 def _balance(model: SOGNet, structures: Sequence) -> dict[str, float]:

@@ -112,5 +112,18 @@ def test_a_screened_interaction_is_no_power_law():
     assert found.status == "no_power_law" or found.exponent > 5
 
 
-def test_few_structures_say_nothing():
-    assert determined(columns(power_law(1.0), 1e-3)[:2]).status == "undetermined"
+def test_too_little_says_nothing_and_why():
+    found = determined(columns(power_law(1.0), 1e-3)[:2])
+    assert found.status == "undetermined"
+    assert found.reason == "2 structures with forces are too few, 3 are the least"
+    n = 3 * (len(WIDTHS) + 12) // 9  # atoms of three structures with as many components as three times the parameters
+    for n_atoms, said in ((n + 1, None), (n - 1, f"{9 * n - 9} components of forces, of 3 structures, are too few")):
+        small = [
+            c._replace(**{name: getattr(c, name)[: 3 * n_atoms] for name in c._fields})
+            for c in columns(power_law(1.0), 1e-3)[:3]
+        ]
+        reason = determined(small).reason
+        assert reason is said or reason.startswith(said)
+    broken = columns(power_law(1.0), 1e-3)
+    broken[1].wanted[0] = np.nan
+    assert determined(broken).reason == "forces of the model are not finite"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ase.io import write
+from ase.io import read, write
 from omegaconf import OmegaConf
 from structures import deep_potential, labelled_atoms, random_atoms, saved_model
 
@@ -52,7 +52,7 @@ def inspected(folder: Path, checkpoint, path: str | None = None, **values) -> di
     config = OmegaConf.merge(config, {"checkpoint": checkpoint, "folder": str(folder), "device": "cpu"} | values)
     if path:
         files = OmegaConf.load(Path(CONFIGURATION) / "dataset" / "files.yaml")
-        config = OmegaConf.merge(config, {"dataset": files}, {"dataset": {"path": path}})
+        config = OmegaConf.merge(config, {"dataset": files}, {"dataset": {"path": path} | values.get("dataset", {})})
     inspect_checkpoints(config)
     return json.loads((folder / "inspection.json").read_text())
 
@@ -92,6 +92,24 @@ def test_without_data_there_are_curves_only(tmp_path, capsys):
     assert (tmp_path / "out" / "kernel.png").stat().st_size > 10_000
 
 
+def test_forces_are_enough_and_the_structures_are_named(tmp_path, capsys):
+    path = labelled_by(ions(tmp_path / "true", 1.0), tmp_path / "data.xyz", n=4)
+    frames = read(path, ":")
+    for atoms in frames:
+        forces = atoms.get_forces()
+        atoms.calc = None
+        atoms.arrays["forces"] = forces
+    write(path, frames, format="extxyz")
+    found = inspected(tmp_path / "out", str(tmp_path / "true" / "model.ckpt"), path)
+    assert found["kernel"][0]["status"] == "found"
+    assert capsys.readouterr().out.startswith("4 of 4 structures with forces of test\n")
+    by_training = {"val_fraction": 0.25}
+    inspected(tmp_path / "out", str(tmp_path / "true" / "model.ckpt"), path, dataset=by_training, atoms=100)
+    said = capsys.readouterr().out
+    assert said.startswith("2 of 4 structures with forces of val and train: fewer than 3 are held out\n")
+    assert "not determined: 2 structures with forces are too few" in said
+
+
 def test_small_boxes_hide_the_kernel(tmp_path, capsys):
     checkpoint = str(saved_model(tmp_path / "a.ckpt"))
     write(tmp_path / "small.xyz", [labelled_atoms(12, seed=s) for s in range(4)], format="extxyz")
@@ -107,8 +125,9 @@ def test_models_without_a_kernel_are_refused(tmp_path):
 
 
 def test_a_number_of_structures_that_makes_no_sense_is_refused(tmp_path):
-    with pytest.raises(InputError, match="structures must be a positive integer, got 0"):
-        inspected(tmp_path / "out", str(saved_model(tmp_path / "a.ckpt")), structures=0)
+    for name in ("structures", "atoms"):
+        with pytest.raises(InputError, match=f"{name} must be a positive integer, got 0"):
+            inspected(tmp_path / "out", str(saved_model(tmp_path / "a.ckpt")), **{name: 0})
 
 
 def test_kernels_of_pairs_of_elements_are_named(tmp_path, capsys):

@@ -60,3 +60,9 @@ def _happen(accident: str | None, energy: float) -> float:
 def uncharged() -> Spring:
     """A calculator without an argument for the total charge."""
     return Spring()
+
+
+def where() -> Spring:
+    """A calculator that leaves a file with its folder and the number of its threads."""
+    Path("where.txt").write_text(f"{Path.cwd()} {os.environ['OMP_NUM_THREADS']}")
+    return Spring()

@@ -93,7 +93,7 @@ def decay_figure(
     in_fourier.set_ylim(np.abs(multiplier).max() * 1e-6, None)
     exponent.set(xlabel="r / Å", ylabel="local exponent", xscale="log", ylim=(-1, 8))
     for axes in (in_real, exponent):
-        axes.axvline(cutoff, color="0.6", lw=0.8)
+        axes.axvline(cutoff, color="0.6", lw=0.8, label="cutoff")
     for axes in (in_real, in_fourier, exponent):
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))

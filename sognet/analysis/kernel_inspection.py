@@ -168,5 +168,6 @@ def cancellation(balance: dict[str, float]) -> str | None:
         return text
     return (
         f"{text}: the kernel fills what the short range leaves, and neither means anything by itself. "
+        "A start that the cutoff hides takes less of it, model.long_range.cutoff=<twice the short range's>; "
         "module.kernel_weight_decay leaves to the short range what it describes as well"
     )

@@ -241,4 +241,7 @@ def run_command() -> None:
         if stop.code and not composed:
             for name, meant in nearest(sys.argv[1:]).items():
                 print(f"there is no {name}; did you mean {meant}?", file=sys.stderr)
+            if "model/long_range=none" in sys.argv:
+                for name in [a for a in sys.argv if a.startswith("model.long_range.")]:
+                    print(f"model/long_range=none has no settings; leave out {name}", file=sys.stderr)
         raise

@@ -22,6 +22,8 @@ from sognet.trust import trusted_names
 def reduce_checkpoint(config: DictConfig) -> None:
     """Write `reduced.ckpt` with the shortest kernel that keeps the tolerance, and print what changes.
 
+    Where none is shorter the file has the same model.
+
     With `path` also the largest changes of energies and forces of these structures; where all of them are periodic in
     three directions they say which Gaussians no mode sees.
 
@@ -45,6 +47,7 @@ def reduce_checkpoint(config: DictConfig) -> None:
         box = None  # the mode zero sees all Gaussians
     keep_self = getattr(model.long_range, "remove_self_interaction", False)
     before = list(predict(model, structures, config.batch_size))
+    print(f"looking for fewer than {kernel.n_gaussians} Gaussians, which takes up to a minute", flush=True)
     try:
         shorter, changes = reduce_kernel(kernel, config.tolerance, box, keep_self)
     except ValueError as error:
@@ -54,11 +57,14 @@ def reduce_checkpoint(config: DictConfig) -> None:
     file = Path(config.folder).absolute() / "reduced.ckpt"
     save(model, file)
     seen = "any structures" if box is None else f"periods up to {box:.3g} Å"
-    for channel, change in zip(channel_names(model, len(changes)), changes, strict=True):
-        print(
-            f"channel {channel}: {kernel.n_gaussians} -> {shorter.n_gaussians} Gaussians, "
-            f"k²ĝ(k) changes by {change:.1e} of its largest value, for {seen}"
-        )
+    if shorter is kernel:
+        print(f"no shorter kernel keeps the tolerance of {config.tolerance:g} for {seen}: the model stays as it is")
+    else:
+        for channel, change in zip(channel_names(model, len(changes)), changes, strict=True):
+            print(
+                f"channel {channel}: {kernel.n_gaussians} -> {shorter.n_gaussians} Gaussians, "
+                f"k²ĝ(k) changes by {change:.1e} of its largest value, for {seen}"
+            )
     if structures:
         energies = max(abs(a.energy - b.energy) / len(b.structure) for a, b in zip(after, before, strict=True))
         forces = max(np.abs(a.forces - b.forces).max() for a, b in zip(after, before, strict=True))

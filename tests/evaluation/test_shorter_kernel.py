@@ -45,6 +45,14 @@ def test_without_periodic_structures_no_gaussian_is_unseen(tmp_path, capsys):
     assert "for any structures" in capsys.readouterr().out
 
 
+def test_where_no_shorter_kernel_is_close_enough_the_model_stays(tmp_path, capsys):
+    checkpoint = str(saved_model(tmp_path / "a.ckpt"))
+    file = reduced(tmp_path / "out", checkpoint, tolerance=1e-15)
+    assert "no shorter kernel keeps the tolerance of 1e-15 for any structures" in capsys.readouterr().out
+    before, after = (load_model(f).long_range.kernel.bandwidths for f in (checkpoint, file))
+    np.testing.assert_array_equal(before.detach(), after.detach())
+
+
 def test_what_cannot_be_reduced_is_refused(tmp_path):
     checkpoint = str(saved_model(tmp_path / "a.ckpt"))
     control = str(tmp_path / "control.ckpt")

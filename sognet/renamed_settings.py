@@ -18,6 +18,7 @@ RENAMED = {
     "warmup_steps": "module.warmup_steps",
     "start_charges": "model.initial_charges",
     "sweep": "hparams_search",
+    "simulation.max_uncertainty": "simulation.uncertainty.stop",
     "model.composition_energies": "model.reference_energies",
     "dataset=by_hand": "dataset=manual_download",
     "_target_=sognet.data.by_hand": "_target_=sognet.data.from_manual_download",
@@ -71,19 +72,29 @@ def refuse_renamed_in(config: DictConfig) -> None:
 
 
 def up_to_date(config: DictConfig) -> DictConfig:
-    """Configuration of a run with today's names, and with the settings that it does not have."""
-    settings = OmegaConf.to_container(config, resolve=False)
-    if not isinstance(settings, dict):
-        return config
-    for old, new in RENAMED.items():
-        name, is_value, value = old.partition("=")
-        if is_value:
-            _replace(settings, name, value, new.partition("=")[2])
-        else:
-            _move(settings, old.split("."), new.split("."))
-    for name, value in ADDED.items():
-        _put(settings, name.split("."), value)
+    """Configuration of a training with today's names, and with the settings that it does not have."""
+    settings = _with_new_names(config)
+    if isinstance(settings, dict):
+        for name, value in ADDED.items():
+            _put(settings, name.split("."), value)
     return OmegaConf.create(settings)
+
+
+def with_new_names(config: DictConfig) -> DictConfig:
+    """Configuration with today's names."""
+    return OmegaConf.create(_with_new_names(config))
+
+
+def _with_new_names(config: DictConfig) -> Any:
+    settings = OmegaConf.to_container(config, resolve=False)
+    if isinstance(settings, dict):
+        for old, new in RENAMED.items():
+            name, is_value, value = old.partition("=")
+            if is_value:
+                _replace(settings, name, value, new.partition("=")[2])
+            else:
+                _move(settings, old.split("."), new.split("."))
+    return settings
 
 
 def _replace(node: Any, name: str, old: str, new: str) -> None:

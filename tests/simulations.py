@@ -1,18 +1,28 @@
 """Simulations of small models in a folder, for tests."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pytest
 from ase import Atoms
 from structures import random_atoms, small_model
 
 from sognet import SOGNetCalculator
-from sognet.simulation.engines import find_engine
+from sognet.simulation.engines import find_engine, lammps, openmm, torch_sim
 from sognet.simulation.restart import RestartState
 from sognet.simulation.run import Simulation
 from sognet.simulation.settings import SimulationSettings
 
 NVE = SimulationSettings(ensemble="nve", steps=20, every=5, restart_every=10)
+OFFERED = {"openmm": openmm.OFFERED, "lammps": lammps.OFFERED, "torch_sim": torch_sim.OFFERED}
+"""Ensembles of engines other than ASE's, and the thermostats of each."""
+
+
+def where_installed(engine: str, *values: object):
+    """Parameters of a test for an engine, whose package has its name."""
+    absent = pytest.mark.skipif(find_spec(engine) is None, reason=f"{engine} is not installed")
+    return pytest.param(engine, *values, marks=absent)
 
 
 def made(

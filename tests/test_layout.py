@@ -43,7 +43,7 @@ def test_every_option_of_every_group_composes(group, option):
     if group == "simulation":
         with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
             simulation = compose("simulate", [f"simulation={option}", "folder=somewhere"]).simulation
-        assert SimulationSettings(**simulation).ensemble == option
+        assert SimulationSettings.of(OmegaConf.to_container(simulation)).ensemble == option
         return
     if group == "calculator":
         with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):

@@ -12,9 +12,9 @@ from sognet.renamed_settings import ADDED, RENAMED, refuse_renamed, up_to_date
 from sognet.training.resume import resumed_configuration
 
 
-def composed():
+def composed(command: str = "train"):
     with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
-        return compose("train", ["folder=here"])
+        return compose(command, ["folder=here"])
 
 
 @pytest.mark.parametrize("new", RENAMED.values())
@@ -25,7 +25,8 @@ def test_todays_names_exist(new):
     elif value:
         assert value in groups()[name]
     else:
-        assert name in groups() or OmegaConf.select(composed(), name, default=groups) is not groups
+        config = composed("simulate" if name.startswith("simulation.") else "train")
+        assert name in groups() or OmegaConf.select(config, name, default=groups) is not groups
     for old in RENAMED:
         assert new != old
 

@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sognet.errors import InputError
+from sognet.renamed_settings import with_new_names
 from sognet.simulation.calculator import SOGNetCalculator
 from sognet.simulation.engines import MakeEngine, find_engine
 from sognet.simulation.files import unwritable
@@ -25,7 +26,7 @@ DECISIVE = ("checkpoint", "hashes", "structure", "format", "charge_key", "simula
 """Settings that make a simulation what it is: the same command in the same folder continues it."""
 
 MAY_CHANGE = ("resume", "device", "trust", "simulation.steps", "simulation.restart_every")
-MAY_CHANGE_LIMITS = "simulation.max_"
+MAY_CHANGE_LIMITS = ("simulation.max_", "simulation.uncertainty.")
 """Settings that may be given with resume=, since the trajectory does not depend on them."""
 
 
@@ -124,7 +125,7 @@ def _resumed(folder: Path, given: Sequence[str]) -> DictConfig:
     path = folder / CONFIG
     if not path.is_file():
         raise InputError(f"{folder}: no {CONFIG}; resume=<folder> needs the folder of a simulation")
-    config = OmegaConf.load(path)
+    config = with_new_names(OmegaConf.load(path))
     for override in OverridesParser.create().parse_overrides(list(given)):
         name = override.key_or_group
         if name.startswith("paths.") or name in ("resume", "trust"):
@@ -134,7 +135,7 @@ def _resumed(folder: Path, given: Sequence[str]) -> DictConfig:
         if (name not in MAY_CHANGE and not name.startswith(MAY_CHANGE_LIMITS)) or override.is_delete():
             raise InputError(
                 f"{name} cannot be changed when a simulation is continued; resume=... goes with "
-                f"{', '.join(MAY_CHANGE[1:])} and {MAY_CHANGE_LIMITS}... only"
+                f"{', '.join(MAY_CHANGE[1:])}, {' and '.join(f'{name}...' for name in MAY_CHANGE_LIMITS)} only"
             )
         OmegaConf.update(config, name, override.value(), force_add=True)
     return config
@@ -142,8 +143,10 @@ def _resumed(folder: Path, given: Sequence[str]) -> DictConfig:
 
 def _check_same_settings(config: DictConfig, folder: Path) -> None:
     """Raise an InputError where a folder has the simulation of another command."""
-    saved = OmegaConf.load(folder / CONFIG) if (folder / CONFIG).is_file() else OmegaConf.create()
+    saved = with_new_names(OmegaConf.load(folder / CONFIG) if (folder / CONFIG).is_file() else OmegaConf.create())
     differing = [name for name in DECISIVE if saved.get(name) != config.get(name)]
+    if "simulation" in differing and "simulation" in saved and _settings(saved) == _settings(config):
+        differing.remove("simulation")  # one has values that the other leaves at their defaults
     if differing:
         named = sorted({"checkpoint" if name == "hashes" else name for name in differing})
         raise InputError(

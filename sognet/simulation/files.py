@@ -60,7 +60,10 @@ class GrowingFile:
                 f"{self.path}: has {self.size} bytes, and had {size} when the restart file was written; put the whole "
                 "file back, or start anew"
             )
-        os.truncate(self.path, size)
+        if size == 0:
+            self.path.unlink(missing_ok=True)
+        elif self.size > size:
+            os.truncate(self.path, size)
 
 
 def unwritable(path: Path, error: OSError) -> InputError:

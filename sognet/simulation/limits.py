@@ -49,17 +49,3 @@ def lost_atom(atoms: Atoms, extent: float) -> int | None:
     distances = np.linalg.norm((atoms.positions - np.median(atoms.positions, axis=0)) @ opened, axis=1)
     farthest = int(distances.argmax())
     return farthest if distances[farthest] > extent else None
-
-
-def exceeded_uncertainty(atoms: Atoms, limit: float | None) -> str | None:
-    """What a committee is not sure of, above a limit in eV/Å; None where nothing is."""
-    if limit is None:
-        return None
-    of_atoms = atoms.calc.other_results["forces_uncertainty"]
-    worst = int(of_atoms.argmax())
-    if of_atoms[worst] <= limit:
-        return None
-    return (
-        f"the committee's force on atom {worst} is uncertain by {of_atoms[worst]:.3g} eV/Å, above "
-        f"simulation.max_uncertainty={limit:g}: the frame is in uncertain.extxyz, to be labelled and trained on"
-    )

@@ -12,12 +12,13 @@ from sognet.simulation.engines import MakeEngine
 from sognet.simulation.engines.ase import ASEEngine
 from sognet.simulation.files import GrowingFile, columns_of, frame_text, line_of
 from sognet.simulation.initial_structure import draw_velocities
-from sognet.simulation.limits import exceeded_limit, exceeded_uncertainty, too_close
+from sognet.simulation.limits import exceeded_limit, too_close
 from sognet.simulation.restart import RestartState, arrays_of, put_back
 from sognet.simulation.settings import SimulationSettings
 from sognet.simulation.step_display import StepDisplay
 from sognet.simulation.stop_request import StopRequest
 from sognet.simulation.thermodynamics import FORCE, POTENTIAL, TEMPERATURE, drift, summary_of, values_of
+from sognet.simulation.uncertain_frames import UncertainFrames
 
 START = "start.extxyz"
 """The first structure, from which a simulation is set up again to be continued, whatever becomes of the user's file."""
@@ -50,8 +51,8 @@ class Simulation:
         folder: Path,
         make_engine: MakeEngine = ASEEngine,
     ) -> None:
-        if settings.max_uncertainty is not None and len(calculator.evaluator.members) < 2:
-            raise InputError("simulation.max_uncertainty needs a committee, checkpoint=[a.ckpt,b.ckpt]")
+        if settings.uncertainty.needs_committee and len(calculator.evaluator.members) < 2:
+            raise InputError("simulation.uncertainty needs a committee, checkpoint=[a.ckpt,b.ckpt]")
         calculator.evaluator.structure(atoms, "the first structure")
         self.atoms, self.calculator, self.settings, self.folder = atoms, calculator, settings, folder
         self.rng = np.random.default_rng(settings.seed)
@@ -65,6 +66,7 @@ class Simulation:
         if settings.relaxes and not hasattr(self.engine, "largest_force"):
             raise InputError("simulation=relax: this engine does not relax; use engine=ase")
         self.trajectory, self.thermo = (GrowingFile(folder / name) for name in ("trajectory.extxyz", "thermo.csv"))
+        self.uncertain = UncertainFrames(folder, settings.uncertainty)
         self.step = 0
         self.columns: dict[str, list[float]] = {}
 
@@ -77,6 +79,7 @@ class Simulation:
         """
         if self.trajectory.size or self.thermo.size:
             raise InputError(f"{self.folder}: has a simulation already; continue it with resume={self.folder}")
+        self.uncertain.clear()
         self._evaluate()
         self._check()
         self._write_frame(START)
@@ -94,8 +97,9 @@ class Simulation:
         self.rng.bit_generator.state = state.random
         self.engine.restore(state.arrays)
         self.step = state.step
-        for file in (self.trajectory, self.thermo):
-            file.cut(state.sizes[file.path.name])
+        self.uncertain.restore(state.arrays)
+        for file in self._files:
+            file.cut(state.sizes.get(file.path.name, 0))
         self.columns = columns_of(self.thermo.path)
         self._evaluate()
 
@@ -128,6 +132,10 @@ class Simulation:
         return self._conclusion(display.speed(self.step))
 
     @property
+    def _files(self) -> tuple[GrowingFile, ...]:
+        return self.trajectory, self.thermo, self.uncertain.file
+
+    @property
     def _has_stress(self) -> bool:
         return has_stress(self.atoms.cell.array, self.atoms.pbc)
 
@@ -157,8 +165,7 @@ class Simulation:
     def _check(self) -> None:
         if (reason := exceeded_limit(self.atoms, self.settings)) is not None:
             raise self._stopped(reason)
-        if (reason := exceeded_uncertainty(self.atoms, self.settings.max_uncertainty)) is not None:
-            self._write_frame("uncertain.extxyz")
+        if (reason := self.uncertain.watch(self.atoms, self.step, self._frame)) is not None:
             raise self._stopped(reason, frame=None)
 
     def _stopped(self, reason: str, frame: str | None = "stopped.extxyz") -> InputError:
@@ -176,9 +183,9 @@ class Simulation:
         for name, value in values.items():
             self.columns.setdefault(name, []).append(value)
 
-    def _frame(self) -> str:
-        info = {"step": self.step} | ({} if self.settings.relaxes else {"time_ps": self.settings.time(self.step)})
-        return frame_text(self.atoms, self.calculator.results, **info)
+    def _frame(self, **info: float) -> str:
+        time = {} if self.settings.relaxes else {"time_ps": self.settings.time(self.step)}
+        return frame_text(self.atoms, self.calculator.results, step=self.step, **time, **info)
 
     def _write_frame(self, name: str) -> None:
         path = self.folder / name
@@ -186,8 +193,8 @@ class Simulation:
         GrowingFile(path).append(self._frame())
 
     def _save(self) -> None:
-        arrays = arrays_of(self.atoms) | self.engine.state()
-        sizes = {file.path.name: file.size for file in (self.trajectory, self.thermo)}
+        arrays = arrays_of(self.atoms) | self.engine.state() | self.uncertain.state()
+        sizes = {file.path.name: file.size for file in self._files}
         RestartState(self.step, arrays, self.rng.bit_generator.state, sizes).write(self.folder)
 
     def _is_relaxed(self) -> bool:
@@ -204,6 +211,9 @@ class Simulation:
         if self.settings.relaxes:
             forces, fmax = self.columns[FORCE][-1], self.settings.fmax
             end = "relaxed" if self._is_relaxed() else f"not relaxed (simulation.fmax={fmax:g})"
-            return f"{end} after {self.step} steps: largest force {forces:.3g} eV/Å. Everything is in {self.folder}"
-        said = summary_of(self.columns, len(self.atoms))
-        return f"{self.settings.time(self.step):g} ps: {said}, {speed}. Everything is in {self.folder}"
+            said = [f"{end} after {self.step} steps: largest force {forces:.3g} eV/Å"]
+        else:
+            summary = summary_of(self.columns, len(self.atoms))
+            said = [f"{self.settings.time(self.step):g} ps: {summary}, {speed}"]
+        said += [sentence for sentence in (self.uncertain.conclusion(),) if sentence]
+        return ". ".join([*said, f"Everything is in {self.folder}"])

@@ -13,6 +13,43 @@ THERMOSTATS = ("langevin", "nose_hoover", "bussi")
 
 
 @dataclass(frozen=True)
+class UncertaintySettings:
+    """Limits of a committee's force on any atom, and how many frames are collected.
+
+    Parameters
+    ----------
+    stop : eV/Å; above it a simulation stops. None: never.
+    collect : eV/Å; above it a frame is collected, to be labelled. None: none is.
+    min_steps : between two collected frames.
+    max_frames : most that are collected.
+
+    Raises
+    ------
+    InputError : a number out of range, or a simulation would stop where it is to collect.
+    """
+
+    stop: float | None = None
+    collect: float | None = None
+    min_steps: int = 100
+    max_frames: int = 100
+
+    def __post_init__(self) -> None:
+        for name, least in (("stop", 0), ("collect", 0), ("min_steps", 1), ("max_frames", 1)):
+            if (value := getattr(self, name)) is not None and not value >= least:
+                raise InputError(f"simulation.uncertainty.{name} must be at least {least}, got {value}")
+        if self.stop is not None and self.collect is not None and self.stop <= self.collect:
+            raise InputError(
+                f"simulation.uncertainty.stop={self.stop:g} must be above simulation.uncertainty.collect="
+                f"{self.collect:g}, where frames are collected and the simulation goes on"
+            )
+
+    @property
+    def needs_committee(self) -> bool:
+        """Whether anything is asked for."""
+        return self.stop is not None or self.collect is not None
+
+
+@dataclass(frozen=True)
 class SimulationSettings:
     """Length, ensemble and limits of a simulation.
 
@@ -33,7 +70,7 @@ class SimulationSettings:
     field : uniform electric field in V/Å.
     max_temperature : K; above it a simulation stops.
     max_extent : Å from the centre along open directions, beyond which an atom is lost.
-    max_uncertainty : eV/Å, of a committee's force on any atom; above it a simulation stops. None: not watched.
+    uncertainty : of a committee, where it stops a simulation or frames are collected.
     seed : of drawn velocities and of the thermostat.
 
     Raises
@@ -57,7 +94,7 @@ class SimulationSettings:
     field: Sequence[float] | None = None
     max_temperature: float = 10000.0
     max_extent: float = 1000.0
-    max_uncertainty: float | None = None
+    uncertainty: UncertaintySettings = UncertaintySettings()
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -85,16 +122,11 @@ class SimulationSettings:
         ------
         InputError : an unknown name, or a value that is of the wrong type or out of range.
         """
-        types = get_type_hints(cls)
-        if unknown := sorted(set(values) - set(types)):
-            raise InputError(f"no simulation.{unknown[0]}; there are {', '.join(types)}")
-        checked = {}
-        for name, value in values.items():
-            try:
-                checked[name] = TypeAdapter(types[name]).validate_python(value)
-            except ValidationError as error:
-                raise InputError(f"simulation.{name}={value}: {error.errors()[0]['msg']}") from None
-        return cls(**checked)
+        values = dict(values)
+        if isinstance(values.get("uncertainty"), Mapping):
+            checked = _checked(UncertaintySettings, values["uncertainty"], "simulation.uncertainty")
+            values["uncertainty"] = UncertaintySettings(**checked)
+        return cls(**_checked(cls, values, "simulation"))
 
     @property
     def relaxes(self) -> bool:
@@ -104,3 +136,16 @@ class SimulationSettings:
     def time(self, step: int) -> float:
         """Time at a step, ps."""
         return step * self.timestep / 1000
+
+
+def _checked(kind: type, values: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """Values of the fields of a class by name, of the right types."""
+    types, checked = get_type_hints(kind), {}
+    if unknown := sorted(set(values) - set(types)):
+        raise InputError(f"no {group}.{unknown[0]}; there are {', '.join(types)}")
+    for name, value in values.items():
+        try:
+            checked[name] = TypeAdapter(types[name]).validate_python(value)
+        except ValidationError as error:
+            raise InputError(f"{group}.{name}={value}: {error.errors()[0]['msg']}") from None
+    return checked

@@ -8,13 +8,11 @@ import pytest
 from ase import Atoms
 from ase.io import read
 from simulations import NVE, begun, hot, made, resumed
-from structures import random_atoms, small_model
+from structures import random_atoms
 
-from sognet import SOGNetCalculator
 from sognet.errors import InputError
 from sognet.simulation.files import GrowingFile
 from sognet.simulation.restart import RESTART, RestartState
-from sognet.simulation.run import Simulation
 from sognet.simulation.settings import SimulationSettings
 
 
@@ -51,19 +49,6 @@ def test_what_is_not_finite_ends_in_a_line(tmp_path):
         simulation.run()
     assert len(read(tmp_path / "trajectory.extxyz", ":")) == 1
     assert RestartState.read(tmp_path).step == 0
-
-
-def test_an_uncertain_committee_stops_with_the_frame(tmp_path):
-    committee = SOGNetCalculator([small_model(seed=1), small_model(seed=2)], dtype="float64")
-    simulation = Simulation(random_atoms(), committee, NVE, tmp_path)
-    simulation.begin()
-    now = simulation.columns["largest force uncertainty (eV/Å)"][0]
-    simulation.settings = replace(NVE, max_uncertainty=now * 1.0001, steps=400)
-    with pytest.raises(InputError, match=r"uncertain by .* above simulation\.max_uncertainty"):
-        simulation.run()
-    assert read(tmp_path / "uncertain.extxyz").info["step"] == simulation.step > 0
-    with pytest.raises(InputError, match="needs a committee"):
-        made(tmp_path / "other", replace(NVE, max_uncertainty=0.1))
 
 
 def test_a_full_disk_ends_in_a_line_and_leaves_what_there_is(tmp_path):

@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -10,28 +9,21 @@ from ase import Atoms
 from ase.constraints import FixAtoms, FixedPlane
 from ase.io import read
 from scipy.spatial.transform import Rotation
-from simulations import NVE, begun, made, resumed
+from simulations import NVE, OFFERED, begun, made, resumed, where_installed
 from springs import spring_crystal
 from structures import TRICLINIC, random_atoms
 from test_documents import BLOCK, ROOT
 
 from sognet.errors import InputError
-from sognet.simulation.engines import find_engine, lammps, openmm, torch_sim
+from sognet.simulation.engines import find_engine
 from sognet.simulation.files import columns_of
 from sognet.simulation.initial_structure import draw_velocities, temperature
 from sognet.simulation.run import Simulation
 from sognet.simulation.settings import SimulationSettings
 from sognet.simulation.thermodynamics import pressure
 
-OFFERED = {"openmm": openmm.OFFERED, "lammps": lammps.OFFERED, "torch_sim": torch_sim.OFFERED}
 FIXES_NOTHING = ("torch_sim",)
 MONTE_CARLO = ("openmm", "torch_sim")
-
-
-def where_installed(engine: str, *values: object):
-    """Parameters of a test for an engine, whose package has its name."""
-    absent = pytest.mark.skipif(find_spec(engine) is None, reason=f"{engine} is not installed")
-    return pytest.param(engine, *values, marks=absent)
 
 
 ENGINES = [where_installed(engine) for engine in OFFERED]

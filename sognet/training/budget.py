@@ -15,6 +15,9 @@ LENGTHS = ("time", "epochs", "steps")
 LIMITS = {"time": "max_time", "epochs": "max_epochs", "steps": "max_steps"}
 """What the trainer calls them. The first of its limits that is reached ends a run."""
 
+AUTOMATIC = "auto"
+"""trainer.max_epochs of a run without a length: as many as follow from the number of structures."""
+
 UNITS = {"d": 86400.0, "h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
 
 FORMS = "20min, 2h, 90s, 1h30min, 00:20:00 (h:min:s) or 1-12:00:00 (days first)"

@@ -25,7 +25,7 @@ from sognet.model.build import build_model
 from sognet.model.description import check_rebuilds
 from sognet.targets import TARGETS
 from sognet.training.best_checkpoint import name_without_folders
-from sognet.training.budget import seconds_of
+from sognet.training.budget import AUTOMATIC, seconds_of
 from sognet.training.callbacks.best import NameTheBest
 from sognet.training.callbacks.budget import TrainingBudget
 from sognet.training.callbacks.preemption import PreemptionCheckpoint
@@ -192,7 +192,8 @@ def _given(node: DictConfig) -> DictConfig:
 def trainer_limits(config: DictConfig) -> tuple[dict[str, Any], list[lightning.Callback]]:
     """What ends a training: settings of Lightning's trainer, and a callback for what it does not have.
 
-    A time is turned into steps where it is given as `time`, or where a schedule spans the training.
+    A time is turned into steps where it is given as `time`, or where a schedule spans the training. With
+    `max_epochs=auto` the number of epochs follows from the data.
     """
     limit = config.trainer.get("max_time")
     seconds = None if limit is None else seconds_of(limit, "trainer.max_time")
@@ -201,13 +202,14 @@ def trainer_limits(config: DictConfig) -> tuple[dict[str, Any], list[lightning.C
     in_steps = seconds is not None and (config.get("time") is not None or spans)
     steps = config.trainer.get("max_steps")
     steps = steps if steps is not None and steps >= 0 else None
-    follows = in_steps or steps is not None or config.get("epochs") is not None
+    automatic = config.trainer.get("max_epochs") == AUTOMATIC
+    follows = in_steps or automatic or steps is not None or config.get("epochs") is not None
     limits: dict[str, Any] = {} if steps is None else {"max_steps": -1}
     if seconds is not None and not in_steps:
         limits["max_time"] = timedelta(seconds=seconds)
-    if config.trainer.get("max_epochs") is None:
+    if automatic or config.trainer.get("max_epochs") is None:
         limits["max_epochs"] = -1
-    return limits, [TrainingBudget(seconds if in_steps else None, steps)] if follows else []
+    return limits, [TrainingBudget(seconds if in_steps else None, steps, automatic)] if follows else []
 
 
 def check_regularization(loss: PotentialLoss, model: SOGNet) -> None:

@@ -23,7 +23,7 @@ from sognet.long_range import FourierConvolution, SumOfGaussians, log_spaced_con
 from sognet.model import SOGNet
 from sognet.model.build import WHERE_TAKEN
 from sognet.renamed_settings import refuse_renamed_in
-from sognet.training.budget import LENGTHS, LIMITS, length_conflicts
+from sognet.training.budget import AUTOMATIC, LENGTHS, LIMITS, length_conflicts
 from sognet.training.own_modules import check_own_targets, with_own_targets
 from sognet.trust import search_working_directory, trusted_names
 
@@ -67,7 +67,7 @@ def of_a_schedule(interval: Literal["epoch", "step"] | None) -> None:
 BESIDE: dict[str, tuple[Callable, ...]] = {"scheduler": (of_a_schedule,)}
 """Functions whose settings a group has as well."""
 
-IN_WORDS = {"model.reference_energies": ("isolated",)}
+IN_WORDS = {"model.reference_energies": ("isolated",), "trainer.max_epochs": (AUTOMATIC,)}
 """Values that stand for others which the run puts in their place."""
 
 

@@ -81,7 +81,7 @@ def _check_optimizer(before: DictConfig, now: DictConfig, last: Path) -> None:
 def _check_epochs(config: DictConfig, last: Path) -> None:
     """Raise an InputError where a run gets fewer epochs than it has had."""
     most = OmegaConf.select(config, "trainer.max_epochs")
-    if most is None or most < 0:
+    if not isinstance(most, int) or most < 0:
         return
     begun = read_checkpoint(last).get("epoch", 0) + 1  # epochs, the last of them perhaps in part
     if most < begun - 1:

@@ -1,6 +1,9 @@
-"""The length of a run that is given as a time, turned into training steps, and validations that follow the length."""
+"""The length of a run: given as a time, which is turned into training steps, or that of the data; and validations that
+follow the length.
+"""
 
 import logging
+import math
 import time
 from typing import Any
 
@@ -38,6 +41,18 @@ CHECKS = 20
 VALIDATIONS = 20
 """Validations in a training of fewer epochs than this, where they are cheap."""
 
+USUAL_STEPS = 20_000
+"""Training steps of a run without a length: enough for errors to level off, an hour or less of one core."""
+
+EPOCHS = (10, 1000)
+"""Epochs of such a run at least, for many structures, and at most, for few."""
+
+
+def epochs_for(steps_per_epoch: float) -> int:
+    """Epochs of a run without a length: about USUAL_STEPS training steps, within EPOCHS."""
+    fewest, most = EPOCHS
+    return min(most, max(fewest, math.ceil(USUAL_STEPS / steps_per_epoch)))
+
 
 class TrainingBudget(lightning.Callback):
     """Ends a training after the time given, and validates within the epochs where there are few of them.
@@ -51,11 +66,15 @@ class TrainingBudget(lightning.Callback):
     seconds : that training may take; None where epochs or steps are given.
     steps : that training takes; None where they are not given. The trainer must not have them as its own limit: with
         one, Lightning resumes a run at the end of an epoch in the wrong place.
+    epochs_of_data : whether the number of epochs follows that of the batches of an epoch (epochs_for). The checkpoint
+        keeps it.
     """
 
-    def __init__(self, seconds: float | None = None, steps: int | None = None) -> None:
+    def __init__(self, seconds: float | None = None, steps: int | None = None, epochs_of_data: bool = False) -> None:
         self.seconds = seconds
         self.steps = steps
+        self.epochs_of_data = epochs_of_data
+        self.epochs: int | None = None  # that follow from the data
         self.planned: int | None = None  # steps that the time is turned into
         self.earlier = 0.0  # seconds before this run was resumed
         self.started = time.monotonic()
@@ -70,16 +89,19 @@ class TrainingBudget(lightning.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The plan."""
-        return {"seconds": self.seconds, "planned": self.planned, "elapsed": self.elapsed}
+        return {"seconds": self.seconds, "planned": self.planned, "elapsed": self.elapsed, "epochs": self.epochs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the plan, unless the time is another one now."""
         self.earlier, self.started = state_dict["elapsed"], time.monotonic()
         if state_dict["seconds"] == self.seconds:
             self.planned = state_dict["planned"]
+        self.epochs = state_dict.get("epochs")
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Let the trainer know the steps, once it has found its place; begin to measure."""
+        """Let the trainer know the steps and epochs, once it has found its place; begin to measure."""
+        if self.epochs_of_data:
+            self._follow_the_data(trainer)
         known = [steps for steps in (self.steps, self.planned) if steps is not None]
         if known:
             trainer.fit_loop.epoch_loop.max_steps = min(known)
@@ -107,6 +129,18 @@ class TrainingBudget(lightning.Callback):
         if self.usual is not None:
             trainer.check_val_every_n_epoch, trainer.val_check_batch = self.usual
             self.usual = None
+
+    def _follow_the_data(self, trainer: lightning.Trainer) -> None:
+        """Give the trainer as many epochs as the data ask for."""
+        per_epoch = trainer.num_training_batches / trainer.accumulate_grad_batches
+        if self.epochs is None:
+            self.epochs = trainer.strategy.broadcast(epochs_for(per_epoch))
+            logger.info(
+                "%d epochs of %d training steps, by the number of structures; time, epochs or steps set another length",
+                self.epochs,
+                math.ceil(per_epoch),
+            )
+        trainer.fit_loop.max_epochs = self.epochs
 
     def _measure(self, trainer: lightning.Trainer) -> None:
         """Plan as soon as enough steps have been measured."""

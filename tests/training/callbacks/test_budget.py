@@ -11,7 +11,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from structures import labelled_atoms, small_model
 
 from sognet.data import Keys, Splits, Structure, StructureDataModule
-from sognet.training.callbacks.budget import TrainingBudget
+from sognet.training.callbacks import budget
+from sognet.training.callbacks.budget import TrainingBudget, epochs_for
 from sognet.training.loss import PotentialLoss
 from sognet.training.module import PotentialModule
 
@@ -34,7 +35,7 @@ class Clock(lightning.Callback):
         self.validated.append(trainer.global_step)
 
 
-def trained(clock, seconds, checkpoint=None, folder=None, **settings):
+def trained(clock, seconds, checkpoint=None, folder=None, of_data=False, **settings):
     """Four steps per epoch; two structures are validated."""
     torch.manual_seed(0)
     structures = [Structure.from_atoms(labelled_atoms(4, seed=i), Keys(), f"{i}") for i in range(10)]
@@ -44,7 +45,7 @@ def trained(clock, seconds, checkpoint=None, folder=None, **settings):
     trainer = lightning.Trainer(
         accelerator="cpu", logger=False, use_distributed_sampler=False, enable_progress_bar=False, inference_mode=False,
         enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=1,
-        callbacks=[TrainingBudget(seconds), clock, saved], **({"max_epochs": -1} | settings),
+        callbacks=[TrainingBudget(seconds, epochs_of_data=of_data), clock, saved], **({"max_epochs": -1} | settings),
     )  # fmt: skip
     data = StructureDataModule(Splits("test", train=structures[:8], val=structures[8:]), 4.0, batch_size=2)
     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False if checkpoint else None)
@@ -101,3 +102,22 @@ def test_few_epochs_are_validated_within(monkeypatch):
     clock = Clock(monkeypatch)
     _, trainer = trained(clock, None, max_steps=6)
     assert clock.validated[-1] == trainer.global_step == 6
+
+
+def test_a_run_without_a_length_has_a_sensible_one_for_few_and_for_many_structures():
+    """Of 50 structures in batches of 2 and of 50 000."""
+    assert epochs_for(25) * 25 == 20_000
+    assert epochs_for(25_000) == 10
+    assert epochs_for(1) == 1000
+
+
+def test_epochs_that_follow_from_the_data_end_with_the_schedule_and_stay_on_resuming(monkeypatch, tmp_path):
+    monkeypatch.setattr(budget, "USUAL_STEPS", 38)
+    module, trainer = trained(Clock(monkeypatch), None, folder=tmp_path, of_data=True)
+    assert trainer.current_epoch == 10
+    assert trainer.global_step == 40
+    assert module.optimizers().param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-12)
+    monkeypatch.setattr(budget, "USUAL_STEPS", 100)
+    again, _ = trained(Clock(monkeypatch), None, tmp_path / "step=20.ckpt", tmp_path, of_data=True)
+    for name, value in module.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value, rtol=0, atol=0)

@@ -20,7 +20,7 @@ from sognet.renamed_settings import refuse_renamed
 from sognet.training.configuration_checks import check
 
 ROOT = CONFIGURATION.parent
-DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("experiments/*/README.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("experiments/**/README.md"))]
 LONGEST_README = 60
 BLOCK = re.compile(r"^```(\w*)(?: title=\"([^\"\n]*)\")?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

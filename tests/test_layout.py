@@ -1,5 +1,7 @@
 """Configuration and package fit together."""
 
+import json
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,3 +114,12 @@ def test_the_nearest_name_is_offered(typed, meant):
 def test_the_page_of_the_configuration_is_up_to_date():
     """Otherwise: sognet configuration > docs/configuration.md."""
     assert (CONFIGURATION.parent / "docs" / "configuration.md").read_text() == page() + "\n"
+
+
+def test_the_page_of_experiments_is_the_one_that_its_script_writes():
+    """Otherwise: python experiments/overview.py."""
+    experiments = CONFIGURATION.parent / "experiments"
+    overview = runpy.run_path(str(experiments / "overview.py"))
+    rows = json.loads((experiments / "results.json").read_text())
+    assert (experiments / "README.md").read_text() == overview["page_of"](rows)
+    assert {row["folder"] for row in rows.values()} <= {path.parent.name for path in experiments.glob("*/README.md")}

@@ -32,6 +32,7 @@ def composed(*overrides: str):
 
 OWN = {
     "model/short_range": ["model.short_range._target_=own_models.Radial", "model.short_range.cutoff=4"],
+    "model/baseline": ["model.baseline._target_=own_models.Repulsive"],
     "model/long_range": ["model.long_range._target_=own_models.Yukawa"],
     "dataset": ["dataset._target_=own_models.own_set", "+dataset.path=mine.xyz"],
 }

@@ -22,6 +22,7 @@ from sognet.long_range import FourierConvolution
 from sognet.long_range.decay import kernel_of
 from sognet.long_range.ladder import ladder_kernel
 from sognet.model import SOGNet
+from sognet.model.baseline import baseline_part
 from sognet.model.heads import Readout
 from sognet.short_range.edges import edge_vectors
 
@@ -75,6 +76,8 @@ def force_columns(
         shared += _of_last_layer(model.energy_head, out["energy_short_range"], graph, end)
         shared += _of_last_layer(model.latent_head, out["energy_long_range"], graph, end, without_scale=True)
         ladders = _of_ladders(model.long_range, latent, graph, widths, end)
+        if model.baseline is not None:
+            short_range = short_range + baseline_part(model.baseline, graph, model.cutoff)["forces"]
     wanted = torch.from_numpy(structure.forces).to(short_range) - short_range
     found = []
     for channel, ladder in enumerate(ladders):

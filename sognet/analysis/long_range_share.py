@@ -16,6 +16,7 @@ from sognet.data.structure import Structure
 from sognet.long_range import SumOfGaussians
 from sognet.long_range.decay import Boxes, fitted_decay, initial_kernel, kernel_of
 from sognet.model import SOGNet
+from sognet.model.baseline import bring_baseline
 
 SAMPLE = 16
 """Structures that are looked at, with at most SAMPLE_ATOMS atoms in all."""
@@ -51,6 +52,7 @@ def force_shares(model: SOGNet, structures: Sequence[Structure]) -> dict[str, fl
     """
     device = model.device
     batch = build_batch(_sample(structures), model.cutoff).to(device)
+    bring_baseline(model.baseline, batch, model.cutoff)
     forces = model(batch, stress=False)["forces"].detach().double()
     of_layer = long_range_forces(model, batch).double()
     found = {"force_rms": _rms(forces), "long_range_force_rms": _rms(of_layer)}

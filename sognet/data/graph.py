@@ -1,6 +1,7 @@
 """From a structure to the periodic graph that models read."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from ase.cell import Cell
 from torch_geometric.data import Batch, Data
 from vesin import NeighborList
 
+from sognet.data.baseline_labels import BaselineKeys
 from sognet.data.structure import Structure, check_distances
 from sognet.nn.precision import FAR
 from sognet.targets import TARGETS, Target
@@ -62,17 +64,46 @@ def graph_without_edges(structure: Structure) -> Data:
     for target in TARGETS.values():
         if (value := target.reference(structure)) is not None:
             graph[target.name] = _tensor(target, value)
+    for identity, labels in structure.baselines.items():
+        keys = BaselineKeys.of(identity)
+        graph[keys.energy] = torch.tensor([labels.energy], dtype=torch.float64)
+        graph[keys.forces] = torch.from_numpy(labels.forces)
+        graph[keys.stress] = torch.from_numpy(labels.stress)[None]
     return graph
 
 
 def build_batch(structures: Sequence[Structure], cutoff: float) -> Batch:
-    """Graphs of structures as one batch; a reference value that only some of them have is NaN for the others."""
+    """Graphs of structures as one batch; a reference value that only some of them have is NaN for the others.
+
+    What a baseline gives is in it where all of them have it.
+    """
+    shared = set.intersection(*(set(structure.baselines) for structure in structures))
+    structures = [
+        s if s.baselines.keys() == shared else replace(s, baselines={name: s.baselines[name] for name in shared})
+        for s in structures
+    ]
     graphs = [build_graph(structure, cutoff) for structure in structures]
     for name, target in TARGETS.items():
         if any(name in graph for graph in graphs):
             for graph in graphs:
                 set_missing(graph, target)
     return Batch.from_data_list(graphs)
+
+
+def edges_within(graph: Data, cutoff: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """`edge_index` (2, E) and `cell_shift` (E, 3) of a graph or batch with another cutoff (Å), where the graph is."""
+    batch = graph.batch if "batch" in graph else torch.zeros_like(graph.z)
+    bounds = np.cumsum([0, *batch.bincount(minlength=len(graph.cell)).tolist()])
+    positions, cells, pbc = (values.detach().cpu().double().numpy() for values in (graph.pos, graph.cell, graph.pbc))
+    neighbours = NeighborList(cutoff=cutoff, full_list=True, sorted=True)
+    pairs, shifts = [], []
+    for first, last, cell, repeats in zip(bounds[:-1], bounds[1:], cells, pbc, strict=True):
+        box = Cell(cell).complete().array
+        found = neighbours.compute(positions[first:last], box, repeats.astype(bool).tolist(), "ijS", copy=True)
+        pairs.append(np.stack([found[1], found[0]]).astype(np.int64) + first)
+        shifts.append(found[2].astype(np.int64))
+    of_all = torch.from_numpy(np.concatenate(pairs, axis=1)), torch.from_numpy(np.concatenate(shifts))
+    return tuple(values.to(graph.pos.device) for values in of_all)
 
 
 def set_missing(graph: Data, target: Target) -> None:

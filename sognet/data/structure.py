@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
@@ -14,6 +14,9 @@ from vesin import NeighborList
 from sognet.errors import InputError
 from sognet.periodicity import has_stress
 from sognet.targets import COMMON, further_targets
+
+if TYPE_CHECKING:
+    from sognet.data.baseline_labels import BaselineLabels
 
 REQUIRED = ("energy", "forces")
 """Targets that some structure of a file must have, unless the file is read without them."""
@@ -70,6 +73,7 @@ class Structure:
     info: dict[str, Any] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     further: dict[str, np.ndarray] = field(default_factory=dict)  # values of further targets, by name
+    baselines: dict[str, "BaselineLabels"] = field(default_factory=dict, repr=False)  # by the baseline's identity
 
     @classmethod
     def from_atoms(cls, atoms: Atoms, keys: Keys, source: str, partial: bool = False) -> "Structure":

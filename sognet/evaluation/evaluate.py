@@ -13,6 +13,7 @@ from sognet.analysis.predictions import predict_splits
 from sognet.analysis.run_data import load_splits, shared_splits, trained_configuration, with_charge_key
 from sognet.evaluation.checkpoints import find_checkpoints, short_names
 from sognet.model import load_committee, load_model
+from sognet.model.baseline_evaluation import evaluate_baseline
 from sognet.model.checkpoint import as_device, as_dtype
 from sognet.targets import add_targets
 from sognet.trust import trusted_names
@@ -42,6 +43,8 @@ def evaluate_checkpoints(config: DictConfig) -> None:
         splits = load_splits(with_charge_key(config.dataset, models[0].charge_key, given), checkpoints[0], trust)
     else:
         splits = shared_splits([settings.get("dataset") for settings in trained], checkpoints, trust)
+    for model in models:
+        evaluate_baseline(model.baseline, splits, config.paths.data)
     stress = config.stress
     if stress is None:
         stress = any(bool(OmegaConf.select(settings, "loss.stress")) for settings in trained)

@@ -31,6 +31,7 @@ from sognet.errors import InputError
 from sognet.evaluation.checkpoints import find_checkpoints, short_names
 from sognet.long_range.decay import Boxes, fitted_decay, kernel_of
 from sognet.model import SOGNet, load_model
+from sognet.model.baseline_evaluation import evaluate_baseline
 from sognet.model.checkpoint import as_device
 from sognet.progress import tracked
 from sognet.trust import trusted_names
@@ -65,6 +66,8 @@ def inspect_checkpoints(config: DictConfig) -> None:
     boxes = typical_boxes(splits) if missing is None else Boxes(WITHOUT_DATA * cutoff, False)
     structures = inspected_structures(splits, config.structures, config.atoms)
     check_species(models[0], structures)
+    for model in models:
+        evaluate_baseline(model.baseline, Splits(splits.name, structures), config.paths.data)
     members = [determined_decays(m, structures, boxes) for m in tracked(models, "inspecting")]
     decays = [combined(of_channel) for of_channel in zip(*members, strict=True)]
     balance = _balance(models[0], structures)

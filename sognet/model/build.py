@@ -15,10 +15,13 @@ from sognet.errors import InputError
 from sognet.interfaces import ShortRange
 from sognet.model.reference_energies import ReferenceEnergies
 from sognet.model.short_range_output import evaluating
-from sognet.model.sognet import SOGNet
+from sognet.model.sognet import SOGNet, as_baseline
 from sognet.trust import resolve
 
 STRUCTURES_AT_ONCE = 16
+
+ELSEWHERE = ("initial_charges", "baseline")
+"""Settings of the group that the model is not built from: see training.initial_values and `build_baseline`."""
 
 WHERE_TAKEN = ("species", "cutoff")
 """Settings of every short-range model, passed on to those that take them."""
@@ -66,13 +69,46 @@ def build_model(
     fitted = energies is None or energies == "isolated"
     if fitted:
         settings["reference_energies"] = None
-    config = {name: value for name, value in config.items() if name != "initial_charges"}  # see training.initial_values
+    config = {name: value for name, value in config.items() if name not in ELSEWHERE}
     model: SOGNet = instantiate(config, short_range=short_range, long_range=long_range, _convert_="all", **settings)
     if fitted:
         if model.energy_head is None:
             found = statistics(what_is_left(model, structures, of_long_range=False))
         model.composition = ReferenceEnergies(reference_energies(energies == "isolated", found))
     return model
+
+
+def build_baseline(model: Mapping[str, Any], trust: Iterable[str] = ()) -> SOGNet | None:
+    """Frozen model to which the model of a configuration adds; None where the group `model/baseline` is `none`.
+
+    Parameters
+    ----------
+    model : the `model` group; its `baseline` names a function or class, which gives a SOGNet or a short-range model
+        with energies of its own.
+    trust : modules and packages outside this one whose classes may be built.
+
+    Raises
+    ------
+    InputError : there is no such trained model, it gives no energies, or lacks an element of
+        `model.short_range.species`; a class that is not trusted.
+    """
+    config = model.get("baseline")
+    if not config or config["_target_"] is None:
+        return None
+    target = resolve(config["_target_"], trust, "model.baseline._target_")
+    settings = {name: value for name, value in config.items() if name != "_target_"}
+    sources = [name for name in ("pretrained", "checkpoint") if name in settings]
+    if sources and not any(settings[name] for name in sources):
+        raise InputError(f"model.baseline: a baseline is a trained model; set model.baseline.{' or .'.join(sources)}")
+    passed = {"species": [], "cutoff": None} if "pretrained" in settings else {}  # a trained model has its own
+    passed |= {"trust": list(trust)} if takes(target, "trust") else {}
+    try:
+        baseline = as_baseline(target(**passed, **settings)).to(torch.get_default_dtype())
+    except (InputError, ValueError) as error:
+        raise InputError(str(error).replace("model.short_range", "model.baseline")) from error
+    if unknown := sorted(set(model["short_range"].get("species") or ()) - set(baseline.species)):
+        raise InputError(f"model.short_range.species: the baseline does not know {', '.join(unknown)}")
+    return baseline
 
 
 def what_is_left(model: SOGNet, structures: Iterable[Structure], of_long_range: bool) -> Iterator[Structure]:

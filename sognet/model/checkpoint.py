@@ -52,6 +52,11 @@ def load_model(
         return _load(checkpoint_of(path), as_device(device), as_dtype(dtype), trusted_names(trust))
 
 
+def trained(checkpoint: str | Path | None, trust: str | Iterable[str] = ()) -> SOGNet:
+    """The same for a configuration: `checkpoint` is that of `path`."""
+    return load_model(checkpoint, trust=trust)
+
+
 def checkpoint_of(path: str | Path) -> Path:
     """A checkpoint as it is; of the folder of a run its best one.
 

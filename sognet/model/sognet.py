@@ -1,6 +1,7 @@
 """SOGNet: descriptor -> short-range energy and latent variables -> long-range energy -> forces and stress."""
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch_geometric.data import Data
 
 from sognet.long_range.decay import kernel_of
 from sognet.long_range.species_pairs import n_pairs
+from sognet.model.baseline import add_baseline, baseline_part, identity_of
 from sognet.model.heads import ElementLatents, FixedCharges, Readout, SpeciesColumns
 from sognet.model.neutrality import Neutralization
 from sognet.model.origins import near_first_atom
@@ -52,11 +54,13 @@ class SOGNet(nn.Module):
         `set_standardization`.
     feature_scale : standard deviation of standardized features instead; None: one over their number, with which the
         first steps of Adam, which move every weight by the learning rate, change an energy by no more than that.
+    baseline : frozen model to which all of this adds, a SOGNet or a short-range model with energies of its own.
 
     Raises
     ------
     ValueError : n_latent below 1, or other than the channels of the kernel or of `neutral`; charges given that do not
-        cover the species, or with P > 1; a short-range model that is not one.
+        cover the species, or with P > 1; a short-range model that is not one; a baseline without energies of its own,
+        or that does not know an element of the short-range model.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class SOGNet(nn.Module):
         feature_scale: float | None = 1.0,
         charge_key: str = "charge",
         excess_by_element: bool = False,
+        baseline: nn.Module | None = None,
     ) -> None:
         super().__init__()
         with_energies = brings_energies(short_range)
@@ -142,6 +147,34 @@ class SOGNet(nn.Module):
         if self.neutral:
             self.neutralization = Neutralization(self.neutral, short_range.species if excess_by_element else None)
         self.composition = ReferenceEnergies(reference_energies or {})
+        self.baseline: SOGNet | None = None
+        self._identity: str | None = None
+        self.register_load_state_dict_post_hook(_forget_identity)
+        if baseline is not None:
+            self.set_baseline(baseline)
+
+    def set_baseline(self, baseline: nn.Module) -> None:
+        """Add to a frozen model, in place; see the class."""
+        baseline = as_baseline(baseline)
+        if unknown := sorted(set(self.species) - set(baseline.species)):
+            raise ValueError(f"the baseline does not know {', '.join(unknown)}; it knows {', '.join(baseline.species)}")
+        self.baseline = baseline.to(self.dtype)
+
+    @property
+    def identity(self) -> str:
+        """Hash of the settings and weights of a model that is not trained any more."""
+        if self._identity is None:
+            from sognet.model.description import describe  # which knows this class
+
+            self._identity = identity_of(self, describe(self))
+        return self._identity
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode; a baseline stays in evaluation mode."""
+        super().train(mode)
+        if self.baseline is not None:
+            self.baseline.eval()
+        return self
 
     @property
     def species(self) -> list[str]:
@@ -216,7 +249,7 @@ class SOGNet(nn.Module):
         plan: ModelPlan | None = None,
         properties: Sequence[str] = (),
     ) -> dict[str, Tensor]:
-        """Energies and their derivatives.
+        """Energies and their derivatives, with those of a baseline.
 
         Parameters
         ----------
@@ -233,7 +266,9 @@ class SOGNet(nn.Module):
         energy_long_range (B,), latent (N,P); forces (N,3) in eV/Å and stress (B,3,3) in eV/Å³ with ASE's sign
         (of periodic directions; else zero) where wanted; `energies` (N,), which add up to the energy: each
         atom's reference and short-range energy and ½ Σ_p q_ip ∂E_LR/∂q_ip, its half of the long-range interaction.
-        In training mode forces and stress can be differentiated again. `charges` (N,), `dipole` (B,3), `quadrupole`
+        In training mode forces and stress can be differentiated again. With a baseline there is `energy_baseline` (B,),
+        which is in energy and energy_short_range; where the graph brings what the baseline gives, it is not evaluated.
+        `charges` (N,), `dipole` (B,3), `quadrupole`
         (B,3,3) and `born_effective_charges` (N,3,3) where wanted (see sognet.model.response). In a field there is
         `energy_field` (B,), a part of the energy: the work along open directions. Along periodic ones the field has
         forces and no energy.
@@ -241,7 +276,7 @@ class SOGNet(nn.Module):
         Raises
         ------
         ValueError : an unknown property, or one of charges where the model has no latents; properties or a field
-            while compiling.
+            while compiling, or a baseline that would have to be evaluated.
         """
         responds = bool(properties) or "field" in graph
         # in inference mode nothing can be differentiated, so there would be no forces; compilers do not know it
@@ -251,6 +286,25 @@ class SOGNet(nn.Module):
             return {name: value.detach() for name, value in out.items()}
         if responds:
             check_responses(properties, self.latent_head is not None)
+        if self.baseline is None:
+            return self._trained_part(graph, forces, stress, energies, plan, properties)
+        settings = {"forces": forces, "stress": stress, "energies": energies}
+        part = baseline_part(self.baseline, graph, self.cutoff, **settings)
+        out = self._trained_part(graph, **settings, plan=plan, properties=properties)
+        add_baseline(out, part)
+        return out
+
+    def _trained_part(
+        self,
+        graph: Data,
+        forces: bool,
+        stress: bool,
+        energies: bool,
+        plan: ModelPlan | None,
+        properties: Sequence[str],
+    ) -> dict[str, Tensor]:
+        """What `forward` gives but for a baseline."""
+        responds = bool(properties) or "field" in graph
         if plan is None and "plan" in graph:
             plan = graph.plan
         graph = self._in_own_precision(graph, absolute=responds)
@@ -385,6 +439,25 @@ class SOGNet(nn.Module):
         totals = energies.new_zeros(len(long_range)).index_add(0, batch, shares)
         left = (long_range.detach().double() - totals) / batch.bincount(minlength=len(totals))
         return energies + shares + left.index_select(0, batch)
+
+
+def as_baseline(model: nn.Module) -> SOGNet:
+    """Frozen SOGNet of one that is trained, or of a short-range model with energies of its own.
+
+    Raises
+    ------
+    ValueError : a short-range model that gives no energies.
+    """
+    if not isinstance(model, SOGNet):
+        model = SOGNet(model)
+        if model.energy_head is not None:
+            raise ValueError(f"the baseline {type(model.short_range).__name__} gives no energies of its own")
+    return model.eval().requires_grad_(False)
+
+
+def _forget_identity(model: SOGNet, *_: object) -> None:
+    """The hash of a model that is loaded is computed anew, once its weights are in place."""
+    model._identity = None
 
 
 def _rename_old_buffers(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: object) -> None:

@@ -12,13 +12,14 @@ import torch
 from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress
 from torch import Tensor
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 
 from sognet.data import Structure
 from sognet.data.graph import build_batch
 from sognet.data.slabs import check_slabs
 from sognet.errors import InputError
 from sognet.model import SOGNet, load_model
+from sognet.model.baseline import bring_baseline
 from sognet.model.checkpoint import as_device, as_dtype
 from sognet.model.committee import charge_signs, check_members, energy_uncertainty, forces_uncertainty
 from sognet.model.response import RESPONSES
@@ -171,6 +172,7 @@ class Evaluator:
         """
         stress = stress and any(s.has_stress for s in structures)
         batches = {c: self._batch(structures, c) for c in {m.cutoff for m in self.members}}
+        self._share_baselines(batches)
         wanted = self._wanted(stress, energies, properties)
         outputs = [_numpy(m(batches[m.cutoff], **wanted)) for m in self.members]
         bounds = np.cumsum([0, *map(len, structures)])
@@ -185,6 +187,7 @@ class Evaluator:
         """The same for one structure, which is mostly that of the call before a step later: see MovingStructure."""
         wanted = self._wanted(stress and structure.has_stress, energies, properties)
         graphs = {c: self.moving.graph(structure, c) for c in {m.cutoff for m in self.members}}
+        self._share_baselines(graphs)
         outputs = []
         for number, member in enumerate(self.members):
             graph = graphs[member.cutoff]
@@ -233,6 +236,13 @@ class Evaluator:
         further = {"properties": tuple(properties)} if properties else {}
         return {"stress": stress, "energies": energies, **further}
 
+    def _share_baselines(self, graphs: Mapping[float, Data]) -> None:
+        """Evaluate what members have in common once: baselines of one identity in graphs of one cutoff, in place."""
+        if len(self.members) == 1:
+            return
+        for member in self.members:
+            bring_baseline(member.baseline, graphs[member.cutoff], member.cutoff)
+
     def _batch(self, structures: Sequence[Structure], cutoff: float) -> Batch:
         batch = build_batch(structures, cutoff)
         fields = [s.info.get("field") for s in structures]
@@ -255,7 +265,7 @@ class Evaluator:
         every = {
             name: np.stack([m[name] * (s if name in RESPONSES else 1) for m, s in zip(members, signs, strict=True)])
             for name in members[0]
-            if name != "latent"
+            if name != "latent" and all(name in m for m in members)
         }
         result = {name: values.mean(0) for name, values in every.items()}
         result["latent"] = np.hstack([m["latent"] for m in members])

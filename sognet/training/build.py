@@ -3,7 +3,7 @@
 import inspect
 import logging
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -14,16 +14,18 @@ from ase.data import atomic_numbers, chemical_symbols
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from sognet.data import Splits, Stage, StructureDataModule, cached_statistics
+from sognet.data import Splits, Stage, Structure, StructureDataModule, cached_statistics
+from sognet.data.baseline_labels import residual
 from sognet.data.label_spread import label_spreads
 from sognet.data.slabs import leave_out_slabs
 from sognet.data.split_contents import contents
 from sognet.data.streaming.sharded import ShardedStructures
 from sognet.errors import InputError
 from sognet.model import SOGNet, load_model, regularization
-from sognet.model.build import build_model
+from sognet.model.build import build_baseline, build_model
 from sognet.model.description import check_rebuilds
 from sognet.targets import TARGETS
+from sognet.training.baseline import with_baseline
 from sognet.training.best_checkpoint import name_without_folders
 from sognet.training.budget import AUTOMATIC, seconds_of
 from sognet.training.callbacks.best import NameTheBest
@@ -46,6 +48,9 @@ REPORTED_STRUCTURES = 10_000
 def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOGNet:
     """Model that training starts from: of the model group, or fine-tuned; `last`: checkpoint of a resumed run.
 
+    With a baseline, the structures get what it gives, and the model starts from what it leaves of their energies and
+    forces.
+
     Raises
     ------
     InputError : a checkpoint or a pattern of `freeze` that cannot be used, or a model that could not be loaded again.
@@ -57,15 +62,21 @@ def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOG
         leave_out_slabs(splits, bool(skip))
     if last:  # with the scales and reference energies that it was built with
         model = load_model(last, trust=trust).train()
+        with_baseline(config, model.baseline, splits)
     elif config.start_from:
+        with_baseline(config, load_model(config.start_from, trust=trust).baseline, splits)
         model = model_to_fine_tune(config.start_from, splits.train, config.model.reference_energies, trust)
     else:
+        baseline = build_baseline(config.model, trust)
+        structures = with_baseline(config, baseline, splits)
         counts_neighbors = config.model.short_range.get("n_neighbors", 0.0) is None
         cutoff = config.model.short_range.cutoff if counts_neighbors else None
-        found = splits.statistics or cached_statistics(splits.train, cutoff, config.paths.data)
-        model = build_model(config.model, found, splits.train, trust)
+        found = splits.statistics or cached_statistics(structures, cutoff, config.paths.data)
+        model = build_model(config.model, found, structures, trust)
         fitted = config.model.reference_energies is None
-        initialize(model, splits.train, config.model.get("initial_charges"), fitted)
+        initialize(model, structures, config.model.get("initial_charges"), fitted)
+        if baseline is not None:
+            model.set_baseline(baseline)
     check_elements(splits, model.short_range.species)
     check_rebuilds(model, trust)
     model.charge_key = config.dataset.get("charge_key") or model.charge_key
@@ -228,8 +239,7 @@ def check_regularization(loss: PotentialLoss, model: SOGNet) -> None:
 
 
 def check_targets(loss: PotentialLoss, splits: Splits) -> None:
-    """Tell the loss which part of the training structures has each target, and their spread where it needs it; tell the
-    user where some lack one.
+    """Tell the loss which part of the training structures has each target, and the user where some lack one.
 
     Raises
     ------
@@ -257,13 +267,6 @@ def check_targets(loss: PotentialLoss, splits: Splits) -> None:
                 f"has one; {remedy}"
             )
     loss.labelled = {name: _share(splits, name) for name in used}
-    if loss.needs_scales:
-        loss.scales.update(label_spreads(splits.train))
-        units = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
-        named = ", ".join(f"{name} {loss.scales[name]:.4g} {units.get(name, '')}".strip() for name in used)
-        unit = "; the loss counts errors in units of it" if loss.dimensionless else ""
-        linear = "" if loss.huber_delta is None else f"; errors beyond {loss.huber_delta:g} of it count linearly"
-        logger.info("spread of the training labels: %s%s%s", named, unit, linear)
     val = contents(splits.val) if splits.val else None
     if val is not None and used and not any(loss.weight(name) > 0 and val.count(name) for name in used):
         raise InputError(
@@ -279,6 +282,23 @@ def check_targets(loss: PotentialLoss, splits: Splits) -> None:
     for split, structures in splits if loss.uses("stress") and not hasattr(splits.train, "contents") else ():
         if n := sum(s.stress is not None and not s.has_stress for s in structures):
             logger.warning("%s: the stress of %d structures is not used: no periodic direction, or no volume", split, n)
+
+
+def set_scales(loss: PotentialLoss, structures: Sequence[Structure], baseline: SOGNet | None = None) -> None:
+    """Tell the loss the spread of the labels of training structures, or of what a baseline leaves of them, where it
+    needs it.
+    """
+    if not loss.needs_scales:
+        return
+    if baseline is not None:
+        structures = [residual(structure, baseline.identity) for structure in structures]
+    loss.scales.update(label_spreads(structures))
+    units = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
+    used = [name for name in TARGETS if loss.uses(name)]
+    named = ", ".join(f"{name} {loss.scales[name]:.4g} {units.get(name, '')}".strip() for name in used)
+    unit = "; the loss counts errors in units of it" if loss.dimensionless else ""
+    linear = "" if loss.huber_delta is None else f"; errors beyond {loss.huber_delta:g} of it count linearly"
+    logger.info("spread of the training labels: %s%s%s", named, unit, linear)
 
 
 def _share(splits: Splits, target: str) -> float:

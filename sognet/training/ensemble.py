@@ -27,6 +27,7 @@ from sognet.data.datasets.named import read_splits
 from sognet.data.splits import fill_defaults
 from sognet.errors import InputError
 from sognet.model import load_committee
+from sognet.model.baseline_evaluation import evaluate_baseline
 from sognet.model.build import takes
 from sognet.renamed_settings import up_to_date
 from sognet.targets import add_targets
@@ -173,6 +174,8 @@ def report_members(config: DictConfig) -> float:
     add_targets(config.loss.get("targets") or ())
     splits = shared_splits([trained_configuration(file).get("dataset") for file in checkpoints], checkpoints, trust)
     splits = reported_splits(config, splits)
+    for model in models:
+        evaluate_baseline(model.baseline, splits, config.paths.data)
     predictions = {
         name: predict_splits(model, splits, config.batch.eval_batch_size, config.loss.stress > 0)
         for name, model in zip(names, models, strict=True)

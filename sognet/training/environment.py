@@ -36,6 +36,7 @@ def quieten() -> None:
         ".*LeafSpec.*is deprecated.*",
         ".*Total length of `list` across ranks is zero.*",
         ".*It is recommended to use `self.log.*sync_dist=True.*",  # of what is the same on all ranks
+        ".*module\\(s\\) in eval mode at the start of training.*",  # those of a baseline
         ".*Grad strides do not match bucket view strides.*",
         ".*``declarative_base.*is now available as.*",
     ):

@@ -10,7 +10,7 @@ from sognet.data.datasets.named import data_set
 from sognet.errors import InputError
 from sognet.trust import is_trusted, resolve
 
-NODES = {"dataset": (), "model.short_range": ("species", "cutoff"), "model.long_range": ()}
+NODES = {"dataset": (), "model.short_range": ("species", "cutoff"), "model.long_range": (), "model.baseline": ()}
 """Where the configuration names what may be of the user's own, and the settings that it takes over from the option that
 it replaces.
 """

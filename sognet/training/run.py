@@ -36,6 +36,7 @@ from sognet.training.build import (
     choices,
     hint_at_total_charge,
     reported_splits,
+    set_scales,
     starting_model,
     validates,
 )
@@ -146,6 +147,7 @@ def train(config: DictConfig) -> float | None:
     check_targets(loss, splits)
     check_one_batch(config, len(splits.train))
     model = starting_model(config, splits, last)
+    set_scales(loss, splits.train, model.baseline)
     datamodule = build_datamodule(config, splits, model.cutoff)
     module = build_module(config, model, loss)
     module.split_identities = known

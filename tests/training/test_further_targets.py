@@ -17,7 +17,7 @@ from sognet.data.streaming.preparation import prepare
 from sognet.data.streaming.sharded import stream
 from sognet.errors import InputError
 from sognet.targets import TARGETS, Target
-from sognet.training.build import check_targets
+from sognet.training.build import check_targets, set_scales
 from sognet.training.callbacks.validation import TrainingErrors
 from sognet.training.loss import PotentialLoss
 from sognet.training.module import PotentialModule
@@ -101,6 +101,7 @@ def test_it_trains(structures, tmp_path, streamed, settings, device):
         **settings,
     )
     check_targets(loss, splits)
+    set_scales(loss, splits.train)
     module = PotentialModule(charged_model(), loss, lambda p: Adam(p, lr=0.03))
     found = metrics_of_epochs(module, splits, device, batch_size=3, max_epochs=30, callbacks=[TrainingErrors()])
     for name in ("train/dipole_rmse", "train/charge_rmse", "val/dipole_rmse", "val/charge_mae"):

@@ -10,11 +10,11 @@ from omegaconf import OmegaConf
 
 from sognet import SOGNet
 from sognet.cli.configuration import CONFIGURATION
-from sognet.data import Keys, Splits, Structure, statistics
+from sognet.data import Keys, Structure, statistics
 from sognet.data.loading.loader import GraphDataset
 from sognet.short_range import CACE
 from sognet.simulation import predict
-from sognet.training.build import check_targets
+from sognet.training.build import set_scales
 from sognet.training.initial_values import initialize
 from sognet.training.module import PotentialModule
 
@@ -39,7 +39,7 @@ def force_error(spoil=lambda structure: None, **settings):
     train, test = structures[:30], structures[30:]
     spoil(train[7])
     loss = instantiate(OmegaConf.load(CONFIGURATION / "loss" / "default.yaml"), **settings)
-    check_targets(loss, Splits("made", train))
+    set_scales(loss, train)
     torch.manual_seed(0)
     found = statistics(train)
     short_range = CACE(found.species, 4.0, n_radial=6, l_max=2, nu_max=2, n_embedding=2)

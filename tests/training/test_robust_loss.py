@@ -11,7 +11,7 @@ from torch_geometric.data import Batch, Data
 from sognet.data import Keys, Splits, Structure, StructureDataModule, build_graph
 from sognet.data.label_spread import label_spreads
 from sognet.errors import InputError
-from sognet.training.build import check_targets
+from sognet.training.build import set_scales
 from sognet.training.callbacks.validation import TrainingErrors
 from sognet.training.loss import PotentialLoss
 from sognet.training.module import PotentialModule
@@ -106,7 +106,7 @@ def test_the_pull_of_one_force_has_a_bound_and_small_errors_are_squared(device):
 
 
 def trained(splits, loss, checkpoint=None):
-    check_targets(loss, splits)
+    set_scales(loss, splits.train)
     module = PotentialModule(small_model(), loss, lambda p: SGD(p, lr=1e-9))
     trainer = lightning.Trainer(
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, num_sanity_val_steps=0,

@@ -1,0 +1,138 @@
+"""A baseline is evaluated once for each structure, and what it gives is found again."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from own_models import Repulsive
+from structures import NO_TARGETS, labelled_atoms, random_atoms
+
+from sognet.data import Keys, Splits, Statistics, Structure
+from sognet.data.baseline_labels import residual
+from sognet.data.graph import build_batch
+from sognet.errors import InputError
+from sognet.model import SOGNet, baseline_evaluation
+from sognet.model.baseline_evaluation import evaluate_baseline
+from sognet.model.sognet import as_baseline
+
+
+class Counted(SOGNet):
+    """Counts the structures that it is evaluated for, also in copies and in other processes."""
+
+    def forward(self, graph, *arguments, **settings):
+        with Path(self.file).open("a") as file:
+            file.write("x" * len(graph.cell))
+        return super().forward(graph, *arguments, **settings)
+
+
+@pytest.fixture
+def baseline(tmp_path):
+    model = as_baseline(Counted(Repulsive(["Na", "Cl"], 3.0, strength=20.0, offset=-3.0)))
+    model.file = str(tmp_path / "calls")
+    return model
+
+
+def structures(n, seed=0):
+    made = [random_atoms(3 + i, seed=seed + i, pbc=i % 2 == 0) for i in range(n)]
+    return [Structure.from_atoms(a, NO_TARGETS, f"frame {i}") for i, a in enumerate(made)]
+
+
+def calls(baseline):
+    return len(Path(baseline.file).read_text()) if Path(baseline.file).exists() else 0
+
+
+def test_every_geometry_is_evaluated_once_whatever_set_it_is_in(baseline, tmp_path):
+    made = structures(6)
+    evaluate_baseline(baseline, Splits("a", made[:3], made[3:4], made[:1]), tmp_path)
+    assert calls(baseline) == 4
+    evaluate_baseline(baseline, Splits("a", made[:4]), tmp_path)  # nothing is read again
+    again = structures(6)
+    evaluate_baseline(baseline, Splits("b", again[::-1]), tmp_path)
+    assert calls(baseline) == 6
+    for structure in again:
+        out = baseline.double()(build_batch([structure], 3.0))
+        labels = structure.baselines[baseline.identity]
+        assert labels.energy == pytest.approx(out["energy"].item(), abs=1e-12)
+        np.testing.assert_allclose(labels.forces, out["forces"], atol=1e-12)
+        np.testing.assert_allclose(labels.stress, out["stress"][0], atol=1e-12)
+
+
+def test_what_was_computed_before_an_interruption_is_kept(baseline, tmp_path, monkeypatch):
+    monkeypatch.setattr(baseline_evaluation, "ATOMS_AT_ONCE", 1)
+    of_batch = baseline_evaluation._of_batch
+
+    def interrupted(model, batch):
+        if calls(baseline) == 2:
+            raise KeyboardInterrupt
+        return of_batch(model, batch)
+
+    monkeypatch.setattr(baseline_evaluation, "_of_batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_baseline(baseline, Splits("a", structures(5)), tmp_path)
+    monkeypatch.setattr(baseline_evaluation, "_of_batch", of_batch)
+    evaluate_baseline(baseline, Splits("a", structures(5)), tmp_path)
+    assert calls(baseline) == 5
+
+
+def test_a_broken_file_is_computed_again(baseline, tmp_path, caplog):
+    evaluate_baseline(baseline, Splits("a", structures(2)), tmp_path)
+    (file,) = (tmp_path / "baselines" / baseline.identity).glob("*.npz")
+    file.write_bytes(file.read_bytes()[:100])
+    evaluate_baseline(baseline, Splits("a", structures(2)), tmp_path)
+    assert calls(baseline) == 4
+    assert f"{file}: not read" in caplog.text
+
+
+def test_where_nothing_can_be_kept_it_is_computed_all_the_same(baseline, tmp_path, caplog):
+    (tmp_path / "baselines").write_text("a file in the place of the folder")
+    made = structures(2)
+    evaluate_baseline(baseline, Splits("a", made), tmp_path)
+    assert all(baseline.identity in s.baselines for s in made)
+    assert "what the baseline gives is not kept" in caplog.text
+
+
+def test_two_that_need_the_same_wait_for_one_another(baseline, tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        started = [pool.submit(evaluate_baseline, baseline, Splits("a", structures(8)), tmp_path) for _ in range(2)]
+    for one in started:
+        one.result()
+    assert calls(baseline) == 8
+
+
+def test_elements_are_checked_before_anything_is_computed(baseline, tmp_path):
+    made = structures(3)
+    made[2].numbers[0] = 19
+    with pytest.raises(InputError, match="frame 2: K, which the baseline does not know; it knows Na, Cl"):
+        evaluate_baseline(baseline, Splits("a", made[:2], made[2:]), tmp_path)
+    assert calls(baseline) == 0
+
+
+def test_what_is_not_finite_is_named(baseline, tmp_path):
+    baseline.short_range.offset = float("nan")
+    with pytest.raises(InputError, match="frame 0: the baseline gives energies or forces that are not finite"):
+        evaluate_baseline(baseline, Splits("a", structures(1)), tmp_path)
+
+
+def test_prepared_data_are_refused(baseline):
+    streamed = Splits("a", structures(1), statistics=Statistics(["Na"], {}, {}, 1.0))
+    with pytest.raises(InputError, match="dataset=files"):
+        evaluate_baseline(baseline, streamed)
+
+
+def test_the_residual_is_what_it_leaves(baseline, tmp_path, caplog):
+    made = [Structure.from_atoms(labelled_atoms(5, seed=s), Keys(), "made") for s in (1, 2)]
+    made[1].stress = made[1].energy = None
+    with caplog.at_level(logging.INFO):
+        evaluate_baseline(baseline, Splits("a", made), tmp_path)
+    assert f"evaluated once for 2 structures and kept in {tmp_path}" in caplog.text
+    for structure in made:
+        labels, left = structure.baselines[baseline.identity], residual(structure, baseline.identity)
+        np.testing.assert_array_equal(left.forces, structure.forces - labels.forces)
+        assert (left.energy is None) == (structure.energy is None)
+        assert residual(structure, "another") is residual(structure, None) is structure
+        assert residual(left, baseline.identity) is left
+    left = residual(made[0], baseline.identity)
+    assert left.energy == made[0].energy - made[0].baselines[baseline.identity].energy
+    np.testing.assert_array_equal(left.stress, made[0].stress - made[0].baselines[baseline.identity].stress)

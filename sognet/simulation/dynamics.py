@@ -123,13 +123,14 @@ def _at_constant_pressure(atoms: Atoms, settings: SimulationSettings) -> Molecul
         "tdamp": settings.thermostat_time * units.fs,
         "pdamp": settings.barostat_time * units.fs,
     }
-    step = settings.timestep * units.fs
-    if atoms.pbc.all():
+    step, is_bulk = settings.timestep * units.fs, bool(atoms.pbc.all())
+    if settings.pressure and not is_bulk:
+        raise InputError("simulation.pressure needs three periodic directions; a slab has simulation.pressure=0")
+    if is_bulk and settings.barostat == "isotropic":
         dynamics = IsotropicMTKNPT(atoms, step, **common)
     else:
-        if settings.pressure:
-            raise InputError("simulation.pressure needs three periodic directions; a slab has simulation.pressure=0")
         dynamics = MaskedMTKNPT(atoms, step, mask=np.array(atoms.pbc), **common)
+        dynamics._h0_basis = perpendicular_axes(atoms.cell.array, atoms.pbc)
     _without_centre(dynamics)
     return dynamics
 
@@ -139,6 +140,19 @@ def _without_centre(dynamics: NoseHooverChainNVT | IsotropicMTKNPT | MaskedMTKNP
     thermostat = dynamics._thermostat
     thermostat._num_atoms_global = degrees_of_freedom(dynamics.atoms) / 3
     thermostat._Q[0] = 3 * thermostat._num_atoms_global * thermostat._kT * thermostat._tdamp**2
+
+
+def perpendicular_axes(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
+    """Unit vectors (3,3) along which a cell (3,3) changes: those of the periodic directions span the periodic vectors.
+
+    In a rectangular cell they are those of its vectors, and in any other the stretches along them are independent,
+    which those along its vectors would not be.
+    """
+    order = np.argsort(~pbc, kind="stable")
+    orthogonal, _ = np.linalg.qr(cell[order].T)
+    axes = np.empty((3, 3))
+    axes[order] = orthogonal.T
+    return axes
 
 
 def check_free(atoms: Atoms) -> None:

@@ -10,6 +10,7 @@ from sognet.errors import InputError
 
 ENSEMBLES = ("nve", "nvt", "npt", "relax")
 THERMOSTATS = ("langevin", "nose_hoover", "bussi")
+BAROSTATS = ("isotropic", "anisotropic")
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class SimulationSettings:
     thermostat : langevin, nose_hoover or bussi.
     thermostat_time, barostat_time : fs in which they act.
     pressure : GPa.
+    barostat : isotropic or anisotropic.
     fmax : eV/Å, below which a relaxation ends.
     cell : whether a relaxation moves the periodic lattice vectors.
     field : uniform electric field in V/Å.
@@ -88,6 +90,7 @@ class SimulationSettings:
     thermostat: str = "langevin"
     thermostat_time: float = 100.0
     pressure: float = 0.0
+    barostat: str = "isotropic"
     barostat_time: float = 1000.0
     fmax: float = 0.01
     cell: bool = False
@@ -98,7 +101,7 @@ class SimulationSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in (("ensemble", ENSEMBLES), ("thermostat", THERMOSTATS)):
+        for name, known in (("ensemble", ENSEMBLES), ("thermostat", THERMOSTATS), ("barostat", BAROSTATS)):
             if getattr(self, name) not in known:
                 raise InputError(f"simulation.{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         if self.ensemble == "npt" and self.thermostat != "nose_hoover":

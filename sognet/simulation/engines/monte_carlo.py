@@ -4,6 +4,7 @@ import numpy as np
 from ase import units
 
 from sognet.simulation.engines.callback import Callback
+from sognet.simulation.engines.lower_cell import triangular
 from sognet.simulation.settings import SimulationSettings
 
 TRIALS = 40
@@ -21,12 +22,13 @@ FACTOR = 1.1
 class MonteCarloBarostat:
     """Tries other volumes: V' is taken with probability min(1, exp(−(ΔE + P ΔV − N kT ln(V'/V)) / kT)).
 
-    All vectors of the cell, and all positions, are scaled by one factor. Momenta stay.
+    All vectors of the cell, and all positions, are scaled by one factor, or stretched along one of three perpendicular
+    axes, drawn for each trial. Momenta stay.
 
     Parameters
     ----------
     callback : gives energies; its atoms are moved.
-    settings : pressure, temperature and times.
+    settings : barostat, pressure, temperature and times.
     rng : of the trials.
     """
 
@@ -34,38 +36,47 @@ class MonteCarloBarostat:
         self.callback, self.rng = callback, rng
         self.every = max(1, round(settings.barostat_time / settings.timestep / TRIALS))
         self.pressure, self.kinetic = settings.pressure * units.GPa, units.kB * settings.temperature
-        self.largest = FIRST_CHANGE * callback.atoms.get_volume()
-        self.tried = self.accepted = 0
+        self.axes = triangular(callback.atoms.cell.array)[1].T if settings.barostat == "anisotropic" else None
+        n_kinds = 1 if self.axes is None else 3
+        self.largest = np.full(n_kinds, FIRST_CHANGE * callback.atoms.get_volume())
+        self.tried, self.accepted = np.zeros(n_kinds, dtype=int), np.zeros(n_kinds, dtype=int)
 
     def attempt(self) -> None:
         """One trial; the atoms have the new positions and cell, or those of before, with their results."""
         atoms = self.callback.atoms
         positions, cell, volume = atoms.get_positions(), atoms.cell.array.copy(), atoms.get_volume()
         before = self.callback(positions).energy
-        change = self.rng.uniform(-self.largest, self.largest)
-        scale = np.cbrt(1 + change / volume)
-        after = self.callback(positions * scale, cell * scale).energy
-        work = after - before + self.pressure * change - 3 * len(atoms) * self.kinetic * np.log(scale)
+        kind = 0 if self.axes is None else int(self.rng.integers(3))
+        change = self.rng.uniform(-self.largest[kind], self.largest[kind])
+        stretch = self._stretch(kind, 1 + change / volume)
+        after = self.callback(positions @ stretch, cell @ stretch).energy
+        work = after - before + self.pressure * change - len(atoms) * self.kinetic * np.log(1 + change / volume)
         taken = bool(self.rng.random() < np.exp(min(0.0, -work / self.kinetic)))
         if not taken:
             self.callback(positions, cell)
-        self.tried, self.accepted = self.tried + 1, self.accepted + taken
-        self._adapt()
+        self.tried[kind], self.accepted[kind] = self.tried[kind] + 1, self.accepted[kind] + taken
+        self._adapt(kind)
 
     def state(self) -> dict[str, np.ndarray]:
         """What the next trials depend on beside atoms and random numbers."""
-        return {"barostat": np.array([self.largest, self.tried, self.accepted])}
+        return {"barostat": np.stack([self.largest, self.tried, self.accepted])}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Put back what `state` gave."""
-        self.largest, tried, accepted = map(float, state["barostat"])
-        self.tried, self.accepted = int(tried), int(accepted)
+        self.largest, tried, accepted = state["barostat"].reshape(3, -1).copy()
+        self.tried, self.accepted = tried.astype(int), accepted.astype(int)
 
-    def _adapt(self) -> None:
-        if self.tried < WINDOW:
+    def _stretch(self, kind: int, factor: float) -> np.ndarray:
+        """Deformation (3,3) that changes the volume by a factor."""
+        if self.axes is None:
+            return np.cbrt(factor) * np.eye(3)
+        return np.eye(3) + (factor - 1) * np.outer(self.axes[kind], self.axes[kind])
+
+    def _adapt(self, kind: int) -> None:
+        if self.tried[kind] < WINDOW:
             return
-        if self.accepted < 0.25 * self.tried:
-            self.largest /= FACTOR
-        elif self.accepted > 0.75 * self.tried:
-            self.largest = min(self.largest * FACTOR, 0.3 * self.callback.atoms.get_volume())
-        self.tried = self.accepted = 0
+        if self.accepted[kind] < 0.25 * self.tried[kind]:
+            self.largest[kind] /= FACTOR
+        elif self.accepted[kind] > 0.75 * self.tried[kind]:
+            self.largest[kind] = min(self.largest[kind] * FACTOR, 0.3 * self.callback.atoms.get_volume())
+        self.tried[kind] = self.accepted[kind] = 0

@@ -54,12 +54,12 @@ class OpenMMEngine:
         self.atoms, self.settings, self.rng = atoms, settings, rng
         self.changes_cell = settings.ensemble == "npt"
         self.callback = Callback(atoms, stress=False)
-        self.cell, self.rotation, self.volume = atoms.cell.array.copy(), np.eye(3), atoms.cell.volume
+        self.cell, self.rotation = atoms.cell.array.copy(), np.eye(3)
         self.masses = np.where(fixed_atoms(atoms), 0.0, atoms.get_masses())
         self.holds_centre = settings.ensemble != "nve" and self.masses.all() and len(atoms) > 1
         self.integrator = _integrator(settings, rng)
         platform = openmm.Platform.getPlatformByName("Reference")
-        self.barostat: openmm.MonteCarloBarostat | None = None
+        self.barostat: openmm.MonteCarloBarostat | openmm.MonteCarloAnisotropicBarostat | None = None
         self.context = openmm.Context(self._system(), self.integrator, platform)
         self.context.setPositions(atoms.positions @ self.rotation / NM)
         self.context.setVelocities(atoms.get_velocities() @ self.rotation * PS / NM)
@@ -105,11 +105,16 @@ class OpenMMEngine:
             system.addForce(openmm.CMMotionRemover(1))
         if self.changes_cell:
             lower, self.rotation = triangular(self.cell)
+            self.sides = np.diag(lower)
             system.setDefaultPeriodicBoxVectors(*(reduced(lower) / NM))
             force.setUsesPeriodicBoundaryConditions(True)
             frequency = max(1, round(self.settings.barostat_time / self.settings.timestep / TRIALS))
             pressure, kelvin = self.settings.pressure * BAR, self.settings.temperature
-            self.barostat = openmm.MonteCarloBarostat(pressure, kelvin, frequency)
+            if self.settings.barostat == "isotropic":
+                self.barostat = openmm.MonteCarloBarostat(pressure, kelvin, frequency)
+            else:
+                of_axes = openmm.Vec3(pressure, pressure, pressure)
+                self.barostat = openmm.MonteCarloAnisotropicBarostat(of_axes, kelvin, True, True, True, frequency)
             self.barostat.setRandomNumberSeed(_seed(self.rng))
             system.addForce(self.barostat)
         system.addForce(force)
@@ -124,7 +129,8 @@ class OpenMMEngine:
         positions = state.getPositions(asNumpy=True)._value @ self.rotation.T * NM
         if not self.changes_cell:
             return positions, None
-        cell = self.cell * np.cbrt(state.getPeriodicBoxVolume()._value * NM**3 / self.volume)
+        stretches = np.diag(state.getPeriodicBoxVectors(asNumpy=True)._value) * NM / self.sides
+        cell = self.cell @ (self.rotation * stretches) @ self.rotation.T
         images = np.round(fractional(self.atoms.positions, self.atoms.cell.array) - fractional(positions, cell))
         return positions + images @ cell, cell
 

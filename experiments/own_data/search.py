@@ -48,6 +48,8 @@ CHANGES: dict[str, list[str]] = {
     "energy_100": ["loss.energy=100"],
     "betas_0.95": ["+optimizer.betas=[0.95,0.95]"],
     "betas_0.95_0.99": ["+optimizer.betas=[0.95,0.99]"],
+    "rate_1e-2_betas_0.95": ["optimizer.lr=1e-2", "+optimizer.betas=[0.95,0.95]"],
+    "rate_1e-2_betas_0.95_0.99": ["optimizer.lr=1e-2", "+optimizer.betas=[0.95,0.99]"],
     "every_5": ["optimizer.precondition_frequency=5"],
     "linear": [
         "scheduler._target_=torch.optim.lr_scheduler.LinearLR",

@@ -126,9 +126,9 @@ def build_module(config: DictConfig, model: SOGNet, loss: PotentialLoss) -> Pote
     if config.scheduler:
         interval = config.scheduler.get("interval")
         scheduler = instantiate(
-            OmegaConf.masked_copy(config.scheduler, [k for k in config.scheduler if k != "interval"])
+            OmegaConf.masked_copy(config.scheduler, [k for k in config.scheduler if k != "interval"]), _convert_="all"
         )
-    optimizer = instantiate(config.optimizer)
+    optimizer = instantiate(config.optimizer, _convert_="all")  # checkpoints hold plain lists only
     return instantiate(config.module)(model, loss, optimizer, scheduler, scheduler_interval=interval)
 
 

@@ -58,6 +58,16 @@ def test_schedules_go_on_in_the_unit_that_is_asked_for(overrides, interval):
     assert build_module(config, small_model(), PotentialLoss(1.0, 1.0)).scheduler_interval == interval
 
 
+@pytest.mark.parametrize("name", ["soap", "adam"])
+def test_lists_among_the_settings_of_an_optimizer_are_plain_in_its_checkpoints(name):
+    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+        config = compose("train", [f"optimizer={name}", "+optimizer.betas=[0.95,0.99]"])
+    module = build_module(config, small_model(), PotentialLoss(1.0, 1.0))
+    betas = module.make_optimizer(module.parameters()).state_dict()["param_groups"][0]["betas"]
+    assert list(betas) == [0.95, 0.99]
+    assert isinstance(betas, list | tuple)
+
+
 def test_rates_of_a_sweep_are_numbers():
     """Also those that YAML takes for text (hydra#999)."""
     (jobs,) = BasicSweeper.split_arguments(

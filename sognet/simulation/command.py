@@ -162,7 +162,7 @@ def _check_same_checkpoints(config: DictConfig, folder: Path) -> None:
         if _hash(path) != expected:
             raise InputError(
                 f"{path}: another checkpoint than that of {folder}, so the trajectory would be another; start a new "
-                f"simulation with structure={folder}/trajectory.extxyz"
+                f"simulation with structure={folder}/trajectory.{config.simulation.get('trajectory', 'extxyz')}"
             )
 
 

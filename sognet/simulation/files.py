@@ -55,15 +55,19 @@ class GrowingFile:
         ------
         InputError : the file is shorter.
         """
+        self.check_size(size)
+        if size == 0:
+            self.path.unlink(missing_ok=True)
+        elif self.size > size:
+            os.truncate(self.path, size)
+
+    def check_size(self, size: int) -> None:
+        """Raise an InputError where the file has fewer bytes than it had."""
         if self.size < size:
             raise InputError(
                 f"{self.path}: has {self.size} bytes, and had {size} when the restart file was written; put the whole "
                 "file back, or start anew"
             )
-        if size == 0:
-            self.path.unlink(missing_ok=True)
-        elif self.size > size:
-            os.truncate(self.path, size)
 
 
 def unwritable(path: Path, error: OSError) -> InputError:
@@ -71,8 +75,8 @@ def unwritable(path: Path, error: OSError) -> InputError:
     return InputError(f"{path}: cannot be written ({error.strerror}); make room, then continue")
 
 
-def frame_text(atoms: Atoms, results: Mapping[str, object], **info: object) -> str:
-    """Extended XYZ of one frame: positions without wrapping, momenta, energy, forces, and stress where there is one.
+def frame_of(atoms: Atoms, results: Mapping[str, object], **info: object) -> Atoms:
+    """A frame to be written: positions without wrapping, momenta, energy, forces, and stress where there is one.
 
     Parameters
     ----------
@@ -83,10 +87,14 @@ def frame_text(atoms: Atoms, results: Mapping[str, object], **info: object) -> s
     frame = atoms.copy()
     frame.set_constraint([c for c in atoms.constraints if hasattr(c, "get_indices")])
     frame.info.update(info)
-    kept = {name: results[name] for name in WRITTEN if name in results}
-    frame.calc = SinglePointCalculator(frame, **kept)
+    frame.calc = SinglePointCalculator(frame, **{name: results[name] for name in WRITTEN if name in results})
+    return frame
+
+
+def frame_text(atoms: Atoms, results: Mapping[str, object], **info: object) -> str:
+    """Extended XYZ of a frame; parameters are those of frame_of."""
     text = io.StringIO()
-    write_xyz(text, frame)
+    write_xyz(text, frame_of(atoms, results, **info))
     return text.getvalue()
 
 

@@ -18,6 +18,7 @@ from sognet.simulation.settings import SimulationSettings
 from sognet.simulation.step_display import StepDisplay
 from sognet.simulation.stop_request import StopRequest
 from sognet.simulation.thermodynamics import FORCE, POTENTIAL, TEMPERATURE, drift, summary_of, values_of
+from sognet.simulation.trajectory_files import trajectory_file
 from sognet.simulation.uncertain_frames import UncertainFrames
 
 START = "start.extxyz"
@@ -65,7 +66,8 @@ class Simulation:
         self.engine = make_engine(atoms, settings, self.rng)
         if settings.relaxes and not hasattr(self.engine, "largest_force"):
             raise InputError("simulation=relax: this engine does not relax; use engine=ase")
-        self.trajectory, self.thermo = (GrowingFile(folder / name) for name in ("trajectory.extxyz", "thermo.csv"))
+        self.trajectory = trajectory_file(folder, settings.trajectory)
+        self.thermo = GrowingFile(folder / "thermo.csv")
         self.uncertain = UncertainFrames(folder, settings.uncertainty)
         self.step = 0
         self.columns: dict[str, list[float]] = {}
@@ -98,7 +100,8 @@ class Simulation:
         self.engine.restore(state.arrays)
         self.step = state.step
         self.uncertain.restore(state.arrays)
-        for file in self._files:
+        self.trajectory.restore(state.sizes[self.trajectory.path.name], state.arrays)
+        for file in (self.thermo, self.uncertain.file):
             file.cut(state.sizes.get(file.path.name, 0))
         self.columns = columns_of(self.thermo.path)
         self._evaluate()
@@ -130,10 +133,6 @@ class Simulation:
         self._save()
         self._write_frame("final.extxyz")
         return self._conclusion(display.speed(self.step))
-
-    @property
-    def _files(self) -> tuple[GrowingFile, ...]:
-        return self.trajectory, self.thermo, self.uncertain.file
 
     @property
     def _has_stress(self) -> bool:
@@ -178,14 +177,16 @@ class Simulation:
 
     def _record(self) -> None:
         values = values_of(self.atoms, self.engine, self.settings, self.step)
-        self.trajectory.append(self._frame())
+        self.trajectory.write(self.atoms, self.calculator.results, **self._about())
         self.thermo.append(line_of(values, header=not self.columns))
         for name, value in values.items():
             self.columns.setdefault(name, []).append(value)
 
+    def _about(self) -> dict[str, float]:
+        return {"step": self.step} | ({} if self.settings.relaxes else {"time_ps": self.settings.time(self.step)})
+
     def _frame(self, **info: float) -> str:
-        time = {} if self.settings.relaxes else {"time_ps": self.settings.time(self.step)}
-        return frame_text(self.atoms, self.calculator.results, step=self.step, **time, **info)
+        return frame_text(self.atoms, self.calculator.results, **self._about(), **info)
 
     def _write_frame(self, name: str) -> None:
         path = self.folder / name
@@ -193,8 +194,8 @@ class Simulation:
         GrowingFile(path).append(self._frame())
 
     def _save(self) -> None:
-        arrays = arrays_of(self.atoms) | self.engine.state() | self.uncertain.state()
-        sizes = {file.path.name: file.size for file in self._files}
+        arrays = arrays_of(self.atoms) | self.engine.state() | self.uncertain.state() | self.trajectory.state()
+        sizes = {file.path.name: file.size for file in (self.trajectory, self.thermo, self.uncertain.file)}
         RestartState(self.step, arrays, self.rng.bit_generator.state, sizes).write(self.folder)
 
     def _is_relaxed(self) -> bool:

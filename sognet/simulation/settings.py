@@ -11,6 +11,8 @@ from sognet.errors import InputError
 ENSEMBLES = ("nve", "nvt", "npt", "relax")
 THERMOSTATS = ("langevin", "nose_hoover", "bussi")
 BAROSTATS = ("isotropic", "anisotropic")
+TRAJECTORIES = ("extxyz", "traj")
+NAMES = {"ensemble": ENSEMBLES, "thermostat": THERMOSTATS, "barostat": BAROSTATS, "trajectory": TRAJECTORIES}
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class SimulationSettings:
     steps : in all; of a relaxation at most.
     timestep : fs.
     every : steps between two frames of the trajectory and lines of thermo.csv.
+    trajectory : format of the trajectory, extxyz or traj.
     restart_every : steps between two restart files.
     frame : of the file, counted from 0; -1 for the last.
     temperature : K, of the thermostat and of drawn velocities.
@@ -84,6 +87,7 @@ class SimulationSettings:
     steps: int = 10000
     timestep: float = 1.0
     every: int = 100
+    trajectory: str = "extxyz"
     restart_every: int = 1000
     frame: int = -1
     temperature: float = 300.0
@@ -101,7 +105,7 @@ class SimulationSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in (("ensemble", ENSEMBLES), ("thermostat", THERMOSTATS), ("barostat", BAROSTATS)):
+        for name, known in NAMES.items():
             if getattr(self, name) not in known:
                 raise InputError(f"simulation.{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         if self.ensemble == "npt" and self.thermostat != "nose_hoover":

@@ -9,6 +9,7 @@ from sognet.errors import InputError
 from sognet.trajectories.axis import lacks_axis
 from sognet.trajectories.charge_structure import ChargeStructure
 from sognet.trajectories.dielectric import DielectricConstant, lacks_dipole
+from sognet.trajectories.dipole_correlation import DipoleCorrelation, lacks_dipoles
 from sognet.trajectories.displacement import MeanSquareDisplacement
 from sognet.trajectories.frames import Frame
 from sognet.trajectories.hydrogen_bonds import HydrogenBonds
@@ -72,6 +73,10 @@ KINDS: dict[str, Kind] = {
     "orientation": Kind(
         lambda first, c: Orientation(first, c.n_blocks, c.axis, c.z_width),
         lambda first, c: lacks_axis(first, c.axis) or lacks_water(first),
+    ),
+    "dipole_correlation": Kind(
+        lambda first, c: DipoleCorrelation(first, c.n_blocks, c.axis, c.k_max),
+        lambda first, c: lacks_axis(first, c.axis) or lacks_dipoles(first),
     ),
     "hydrogen_bonds": Kind(lambda first, c: HydrogenBonds(first, c.n_blocks), lambda first, c: lacks_water(first)),
     "dielectric": Kind(

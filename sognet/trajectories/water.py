@@ -17,10 +17,12 @@ class Waters(NamedTuple):
     Parameters
     ----------
     oxygens : numbers of the oxygen atoms (n,).
+    hydrogens : numbers of the hydrogen atoms (n, 2).
     bonds : vectors (n, 2, 3) in Å from oxygen to hydrogen.
     """
 
     oxygens: np.ndarray
+    hydrogens: np.ndarray
     bonds: np.ndarray
 
 
@@ -36,7 +38,7 @@ def water_molecules(frame: Frame) -> Waters:
     oxygens, counts = np.unique(j[chosen], return_counts=True)
     chosen = chosen[np.argsort(j[chosen], kind="stable")]
     chosen = chosen[np.isin(j[chosen], oxygens[counts == 2])]
-    return Waters(j[chosen][::2], -vectors[chosen].reshape(-1, 2, 3))
+    return Waters(j[chosen][::2], i[chosen].reshape(-1, 2), -vectors[chosen].reshape(-1, 2, 3))
 
 
 def lacks_water(first: Frame) -> str:

@@ -7,10 +7,11 @@ from omegaconf import DictConfig
 
 from sognet.analysis.committee_report import committee_prediction
 from sognet.analysis.predictions import predict
-from sognet.data import Keys, Units, read_structures
+from sognet.data import Keys, Splits, Units, read_structures
 from sognet.errors import InputError
 from sognet.evaluation.checkpoints import find_checkpoints
 from sognet.model import load_committee, load_model
+from sognet.model.baseline_evaluation import evaluate_baseline
 from sognet.model.checkpoint import as_device, as_dtype
 from sognet.trust import trusted_names
 
@@ -37,6 +38,8 @@ def predict_file(config: DictConfig) -> None:
     keys = Keys(energy=None, forces=None, stress=None, charge=charge_key)
     structures = read_structures(config.path, keys, config.format, Units(length=config.length_unit), pbc=config.pbc)
     stress = any(s.has_stress for s in structures)
+    for model in models if len(models) > 1 else ():  # members may have it in common
+        evaluate_baseline(model.baseline, Splits("predict", test=structures), config.paths.data)
     predictions = [list(predict(m, structures, config.batch_size, stress=stress, progress=True)) for m in models]
     members = zip(*predictions, strict=True)
     combined = [same[0] if len(same) == 1 else committee_prediction(same) for same in members]

@@ -17,6 +17,7 @@ from sognet.data.graph import build_batch
 from sognet.data.splits import Splits
 from sognet.data.structure import Structure
 from sognet.errors import InputError
+from sognet.model.calculator_baseline import CalculatorBaseline
 from sognet.model.sognet import SOGNet
 from sognet.progress import tracked
 
@@ -30,7 +31,10 @@ KEPT_EVERY = 20.0
 
 
 def evaluate_baseline(
-    baseline: SOGNet | None, splits: Splits, root: str | Path | None = None, device: torch.device | None = None
+    baseline: SOGNet | CalculatorBaseline | None,
+    splits: Splits,
+    root: str | Path | None = None,
+    device: torch.device | None = None,
 ) -> None:
     """Give the structures of all splits what a baseline says of them, in place; nothing without one.
 
@@ -57,6 +61,8 @@ def evaluate_baseline(
     identity = baseline.identity
     structures = [s for _, members in splits for s in members if identity not in s.baselines]
     check_baseline_elements(baseline.species, structures)
+    if isinstance(baseline, CalculatorBaseline):
+        baseline.check(structures)
     cache = BaselineCache(identity, root)
     known = cache.find(structures)
     if any(geometry_key(s) not in known for s in structures):
@@ -90,9 +96,10 @@ def _computed(
     baseline = copy.deepcopy(baseline).double().to(device)
     found: dict[bytes, BaselineLabels] = {}
     unkept: dict[bytes, BaselineLabels] = {}
+    at_once = 1 if isinstance(baseline, CalculatorBaseline) else ATOMS_AT_ONCE  # whose error tells the structure
     last = time.monotonic()
     try:
-        for batch in tracked(list(_batches(structures)), "baseline"):
+        for batch in tracked(list(_batches(structures, at_once)), "baseline"):
             unkept |= _of_batch(baseline, batch)
             if time.monotonic() - last > KEPT_EVERY:
                 cache.add(unkept)
@@ -102,11 +109,11 @@ def _computed(
     return found | unkept
 
 
-def _batches(structures: dict[bytes, Structure]) -> Iterator[dict[bytes, Structure]]:
-    """Structures of similar sizes together."""
+def _batches(structures: dict[bytes, Structure], at_once: int) -> Iterator[dict[bytes, Structure]]:
+    """Structures of similar sizes together, of so many atoms at most or one alone."""
     batch: dict[bytes, Structure] = {}
     for key, structure in sorted(structures.items(), key=lambda item: len(item[1])):
-        if batch and sum(map(len, batch.values())) + len(structure) > ATOMS_AT_ONCE:
+        if batch and sum(map(len, batch.values())) + len(structure) > at_once:
             yield batch
             batch = {}
         batch[key] = structure
@@ -115,7 +122,11 @@ def _batches(structures: dict[bytes, Structure]) -> Iterator[dict[bytes, Structu
 
 def _of_batch(baseline: SOGNet, structures: dict[bytes, Structure]) -> dict[bytes, BaselineLabels]:
     graphs = build_batch(list(structures.values()), baseline.cutoff)
-    out = {name: value.detach().cpu().double().numpy() for name, value in baseline(graphs.to(baseline.device)).items()}
+    try:
+        outputs = baseline(graphs.to(baseline.device))
+    except InputError as error:
+        raise InputError(f"{next(iter(structures.values())).source}: {error}; take the frame out") from error
+    out = {name: value.detach().cpu().double().numpy() for name, value in outputs.items()}
     labels = {}
     for i, (bounds, (key, structure)) in enumerate(zip(pairwise(graphs.ptr.tolist()), structures.items(), strict=True)):
         one = BaselineLabels(float(out["energy"][i]), out["forces"][slice(*bounds)].copy(), out["stress"][i].copy())

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from sognet.data import Statistics, Structure, statistics
 from sognet.data.graph import build_batch
@@ -96,7 +97,8 @@ def build_baseline(model: Mapping[str, Any], trust: Iterable[str] = ()) -> SOGNe
     if not config or config["_target_"] is None:
         return None
     target = resolve(config["_target_"], trust, "model.baseline._target_")
-    settings = {name: value for name, value in config.items() if name != "_target_"}
+    plain = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+    settings = {name: value for name, value in plain.items() if name != "_target_"}
     sources = [name for name in ("pretrained", "checkpoint") if name in settings]
     if sources and not any(settings[name] for name in sources):
         raise InputError(f"model.baseline: a baseline is a trained model; set model.baseline.{' or .'.join(sources)}")

@@ -10,6 +10,7 @@ from torch_geometric.data import Data
 from sognet.long_range.decay import kernel_of
 from sognet.long_range.species_pairs import n_pairs
 from sognet.model.baseline import add_baseline, baseline_part, identity_of
+from sognet.model.calculator_baseline import CalculatorBaseline
 from sognet.model.heads import ElementLatents, FixedCharges, Readout, SpeciesColumns
 from sognet.model.neutrality import Neutralization
 from sognet.model.origins import near_first_atom
@@ -54,7 +55,8 @@ class SOGNet(nn.Module):
         `set_standardization`.
     feature_scale : standard deviation of standardized features instead; None: one over their number, with which the
         first steps of Adam, which move every weight by the learning rate, change an energy by no more than that.
-    baseline : frozen model to which all of this adds, a SOGNet or a short-range model with energies of its own.
+    baseline : frozen model to which all of this adds: a SOGNet, a short-range model with energies of its own, or a
+        CalculatorBaseline.
 
     Raises
     ------
@@ -147,7 +149,7 @@ class SOGNet(nn.Module):
         if self.neutral:
             self.neutralization = Neutralization(self.neutral, short_range.species if excess_by_element else None)
         self.composition = ReferenceEnergies(reference_energies or {})
-        self.baseline: SOGNet | None = None
+        self.baseline: SOGNet | CalculatorBaseline | None = None
         self._identity: str | None = None
         self.register_load_state_dict_post_hook(_forget_identity)
         if baseline is not None:
@@ -441,14 +443,14 @@ class SOGNet(nn.Module):
         return energies + shares + left.index_select(0, batch)
 
 
-def as_baseline(model: nn.Module) -> SOGNet:
-    """Frozen SOGNet of one that is trained, or of a short-range model with energies of its own.
+def as_baseline(model: nn.Module) -> "SOGNet | CalculatorBaseline":
+    """Frozen SOGNet of one that is trained, or of a short-range model with energies of its own; a calculator as it is.
 
     Raises
     ------
     ValueError : a short-range model that gives no energies.
     """
-    if not isinstance(model, SOGNet):
+    if not isinstance(model, SOGNet | CalculatorBaseline):
         model = SOGNet(model)
         if model.energy_head is not None:
             raise ValueError(f"the baseline {type(model.short_range).__name__} gives no energies of its own")

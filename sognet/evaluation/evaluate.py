@@ -44,7 +44,7 @@ def evaluate_checkpoints(config: DictConfig) -> None:
     else:
         splits = shared_splits([settings.get("dataset") for settings in trained], checkpoints, trust)
     for model in models:
-        evaluate_baseline(model.baseline, splits, config.paths.data)
+        evaluate_baseline(model.baseline, splits, OmegaConf.select(config, "paths.data"))
     stress = config.stress
     if stress is None:
         stress = any(bool(OmegaConf.select(settings, "loss.stress")) for settings in trained)

@@ -67,7 +67,7 @@ def inspect_checkpoints(config: DictConfig) -> None:
     structures = inspected_structures(splits, config.structures, config.atoms)
     check_species(models[0], structures)
     for model in models:
-        evaluate_baseline(model.baseline, Splits(splits.name, structures), config.paths.data)
+        evaluate_baseline(model.baseline, Splits(splits.name, structures), OmegaConf.select(config, "paths.data"))
     members = [determined_decays(m, structures, boxes) for m in tracked(models, "inspecting")]
     decays = [combined(of_channel) for of_channel in zip(*members, strict=True)]
     balance = _balance(models[0], structures)

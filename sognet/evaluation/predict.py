@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ase.io import write
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from sognet.analysis.committee_report import committee_prediction
 from sognet.analysis.predictions import predict
@@ -39,7 +39,7 @@ def predict_file(config: DictConfig) -> None:
     structures = read_structures(config.path, keys, config.format, Units(length=config.length_unit), pbc=config.pbc)
     stress = any(s.has_stress for s in structures)
     for model in models if len(models) > 1 else ():  # members may have it in common
-        evaluate_baseline(model.baseline, Splits("predict", test=structures), config.paths.data)
+        evaluate_baseline(model.baseline, Splits("predict", test=structures), OmegaConf.select(config, "paths.data"))
     predictions = [list(predict(m, structures, config.batch_size, stress=stress, progress=True)) for m in models]
     members = zip(*predictions, strict=True)
     combined = [same[0] if len(same) == 1 else committee_prediction(same) for same in members]

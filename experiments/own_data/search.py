@@ -50,6 +50,7 @@ CHANGES: dict[str, list[str]] = {
     "betas_0.95_0.99": ["+optimizer.betas=[0.95,0.99]"],
     "rate_1e-2_betas_0.95": ["optimizer.lr=1e-2", "+optimizer.betas=[0.95,0.95]"],
     "rate_1e-2_betas_0.95_0.99": ["optimizer.lr=1e-2", "+optimizer.betas=[0.95,0.99]"],
+    "rate_1e-2_betas_0.95_wide": ["optimizer.lr=1e-2", "+optimizer.betas=[0.95,0.95]", "model.energy_hidden=[64,32]"],
     "every_5": ["optimizer.precondition_frequency=5"],
     "linear": [
         "scheduler._target_=torch.optim.lr_scheduler.LinearLR",

@@ -59,10 +59,10 @@ def batch():
     return build_batch(structures(), 4.0)
 
 
-def test_the_sum_is_that_of_its_parts(baseline, batch, double):
-    model = small_model(baseline=baseline).eval()
-    out, trained = model(batch, energies=True), small_model().eval()(batch, energies=True)
-    of_baseline = model.baseline(build_batch(structures(), model.baseline.cutoff), energies=True)
+def test_the_sum_is_that_of_its_parts(baseline, batch, double, device):
+    model, batch = small_model(baseline=baseline).to(device).eval(), batch.to(device)
+    out, trained = model(batch, energies=True), small_model().to(device).eval()(batch, energies=True)
+    of_baseline = model.baseline(build_batch(structures(), model.baseline.cutoff).to(device), energies=True)
     for name in PARTS:
         torch.testing.assert_close(out[name], trained[name] + of_baseline[name], atol=1e-9, rtol=1e-9)
     torch.testing.assert_close(out["energy_baseline"], of_baseline["energy"])
@@ -78,12 +78,12 @@ def test_forces_and_stress_are_the_derivatives_of_the_sum(baseline, double):
             np.testing.assert_allclose(atoms.get_stress(), calculate_numerical_stress(atoms, 1e-4), atol=2e-6)
 
 
-def test_what_graphs_bring_is_that_of_a_fresh_evaluation_and_spares_it(baseline, tmp_path, monkeypatch):
-    model, made = small_model(baseline=baseline).eval(), structures()
-    fresh = model(build_batch(made, 4.0))
+def test_what_graphs_bring_is_that_of_a_fresh_evaluation_and_spares_it(baseline, tmp_path, monkeypatch, device):
+    model, made = small_model(baseline=baseline).to(device).eval(), structures()
+    fresh = model(build_batch(made, 4.0).to(device))
     evaluate_baseline(model.baseline, Splits("made", made), tmp_path)
     monkeypatch.setattr(model.baseline, "forward", None)
-    brought = model(build_batch(made, 4.0))
+    brought = model(build_batch(made, 4.0).to(device))
     for name in ("energy", "forces", "stress", "energy_short_range"):
         torch.testing.assert_close(brought[name], fresh[name], atol=2e-4, rtol=1e-5)  # in single and double precision
 

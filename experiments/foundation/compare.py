@@ -18,7 +18,10 @@ from ase.io import read
 from matplotlib.figure import Figure
 
 WITHOUT = ["model/long_range=none"]
-TRAINED = ["model/short_range=sevennet", "model.short_range.pretrained=7net-0"]
+TRAINED = [  # in small batches: an iteration of L-BFGS takes minutes
+    "model/short_range=sevennet", "model.short_range.pretrained=7net-0", "optimizer=soap", "~optimizer.save_history",
+    "optimizer.lr=1e-3", "scheduler=cosine", "module.warmup_steps=20", "batch.batch_size=4",
+]  # fmt: skip
 FROZEN = ["freeze=[short_range.*]"]
 SMALL = [
     "model/baseline=sevennet", "model.baseline.pretrained=7net-0", "model/short_range=cace",

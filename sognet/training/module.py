@@ -19,6 +19,7 @@ from sognet.model.checkpoint import model_entry
 from sognet.model.response import RESPONSES, responds
 from sognet.targets import TARGETS
 from sognet.training.epoch_means import EpochMeans
+from sognet.training.gradient_limit import GradientLimit
 from sognet.training.learning_rates import (
     add_warm_up,
     change_settings,
@@ -53,6 +54,8 @@ class PotentialModule(lightning.LightningModule):
         learning rate falls to half of its start, so that in the end nothing but the loss decides.
     warmup_steps : optimizer steps over which the learning rate rises linearly to that of the schedule: the first
         steps of Adam have the size of the learning rate whatever the gradients.
+    gradient_limit : times the median norm of the last hundred gradients, to which a longer one is shortened; None: none
+        is. L-BFGS, whose line search needs the gradient as it is, has none.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class PotentialModule(lightning.LightningModule):
         warmup_steps: int = 0,
         latent_lr_factor: float = 1.0,
         scheduler_interval: str | None = None,
+        gradient_limit: float | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -78,6 +82,7 @@ class PotentialModule(lightning.LightningModule):
         self.kernel_weight_decay = kernel_weight_decay
         self.warmup_steps = warmup_steps
         self.scheduler_interval = scheduler_interval
+        self.gradient_limit = None if gradient_limit is None else GradientLimit(gradient_limit)
         self.errors = PotentialErrors()
         self.split_identities: dict[str, Tensor] = {}  # which structures are in which split; see data.split_identity
         self.terms = EpochMeans()  # of the loss, over the batches of an epoch
@@ -209,6 +214,17 @@ class PotentialModule(lightning.LightningModule):
         found = schedules(optimizer, self.make_scheduler, self.scheduler_interval, self.warmup_steps, self.trainer)
         return [optimizer], found
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Shorten gradients by their usual size, then by the trainer's settings."""
+        if self.gradient_limit is not None and not isinstance(optimizer, torch.optim.LBFGS):
+            self.gradient_limit(self.parameters())
+        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the description from which load_model rebuilds the model, and the time that training has taken."""
         checkpoint["sognet"] = model_entry(self.model)
@@ -216,12 +232,16 @@ class PotentialModule(lightning.LightningModule):
         checkpoint["optimizer_settings"] = self.asked_for
         checkpoint["loss_scales"] = dict(self.loss.scales)
         checkpoint["split_identities"] = self.split_identities
+        if self.gradient_limit is not None:
+            checkpoint["gradient_norms"] = self.gradient_limit.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the time that training has taken."""
         self.seconds = self.earlier_seconds = checkpoint["seconds"]
         self.saved_asked_for = checkpoint.get("optimizer_settings", [])
         self.loss.scales.update(checkpoint.get("loss_scales", {}))
+        if self.gradient_limit is not None and "gradient_norms" in checkpoint:
+            self.gradient_limit.load(checkpoint["gradient_norms"])
         states = checkpoint["lr_schedulers"]
         in_schedule = any("warmup_steps" in state for state in states)
         if self.warmup_steps > 1 and not in_schedule and len(states) == int(self.make_scheduler is not None):

@@ -43,6 +43,8 @@ def sentences(summary: Mapping[str, Any]) -> Iterator[str]:
     parts = [text for target in told if (text := _error(summary, split, target))]
     if parts:
         yield f"{split}: {', '.join(parts)}"
+    if of_baseline := summary.get("baseline", {}).get(split):
+        yield f"{split}, the baseline alone: forces {readable(of_baseline['force_rmse'])} meV/Å"
     if _is_offset(summary, split):
         offset = summary["energy_offset"]
         yield (

@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from sognet.analysis.baseline_alone import baseline_errors
 from sognet.analysis.energy_balance import energy_offset, long_range_energy_share, long_range_variation
 from sognet.analysis.error_groups import breakdown, write_breakdown
 from sognet.analysis.figures import kernel_figure, parity_figure, save_figure
@@ -40,8 +41,9 @@ def report(
     """Evaluate a model on every split; write `predictions.extxyz`, `errors.csv`, `.md` and `.json`, and `figures/`;
     return what goes into `summary.json`.
 
-    The summary has the errors and the spread of the references per split and for `all`, the number of parameters, the
-    part of the long-range layer and the decay of its kernel, and the versions of the packages.
+    The summary has the errors and the spread of the references per split and for `all`, the errors of a baseline alone,
+    the number of parameters, the part of the long-range layer and the decay of its kernel, and the versions of the
+    packages.
     """
     by_split = predict_splits(model, splits, batch_size, stress, progress)
     together = [p for members in by_split.values() for p in members]
@@ -55,6 +57,8 @@ def report(
     split = reported_split(summary)
     if offset := energy_offset(by_split.get(split, together)):
         summary["energy_offset"] = offset
+    if of_baseline := baseline_errors(model, by_split):
+        summary["baseline"] = of_baseline
     if model.long_range is not None:
         boxes = typical_boxes(splits)
         shares = force_shares(model, [p.structure for p in by_split.get(split, together)])

@@ -84,6 +84,8 @@ def test_the_trained_part_starts_from_what_the_baseline_leaves(work, monkeypatch
     structures = read_structures(work / "mine.xyz")
     known = BaselineCache(model.baseline.identity, work / "data").find(structures)
     left = [s.forces - labels.forces for s, labels in zip(structures, _in_order(structures, known), strict=True)]
+    error = json.loads((work / "run" / "summary.json").read_text())["baseline"]["all"]["force_rmse"]
+    assert error == pytest.approx(1000 * np.sqrt(np.mean(np.concatenate(left) ** 2)), rel=1e-9)
     assert model.energy_scale == pytest.approx(np.sqrt(np.mean(np.concatenate(left) ** 2)), rel=0.2)
     assert all(-15 < energy < 15 for energy in model.reference_energies.values())
 

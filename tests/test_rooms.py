@@ -15,6 +15,7 @@ FLOOR = {
     "errors": -1,
     "progress": -1,
     "periodicity": -1,
+    "freed_memory": -1,
     "renamed_settings": 0,
     **dict.fromkeys(("extras", "interfaces", "targets", "trust", "nn"), 0),
     **dict.fromkeys(("long_range", "short_range", "data"), 1),

@@ -15,8 +15,8 @@ from statistics import median
 import torch
 from torch import Tensor
 
+from sognet.freed_memory import keep_freed_memory
 from sognet.long_range import FourierConvolution, SumOfGaussians
-from sognet.training.environment import keep_freed_memory
 
 DENSITY = 0.1  # atoms/Å³
 CUTOFF = 5.0  # Å

@@ -15,8 +15,8 @@ import torchpme
 from long_range import CUTOFF, energies, seconds, structures
 from torch import Tensor
 
+from sognet.freed_memory import keep_freed_memory
 from sognet.long_range import COULOMB_CONSTANT, FourierConvolution, SumOfGaussians
-from sognet.training.environment import keep_freed_memory
 
 TOLERANCE = 1e-4  # the default of the layer, and the largest relative error of P3M's forces
 SMEARINGS = {"σ = 1 Å, for a cutoff of 5 Å": 1.0, "σ = 2.5 Å, the layer's narrowest, for a cutoff of 12.5 Å": 2.5}

@@ -25,8 +25,8 @@ from torch_geometric.data import Batch
 from sognet.cli.configuration import CONFIGURATION
 from sognet.data import Splits, Structure, StructureDataModule, stream
 from sognet.data.streaming.preparation import prepare
+from sognet.freed_memory import keep_freed_memory
 from sognet.model.build import build_model
-from sognet.training.environment import keep_freed_memory
 from sognet.training.loss import PotentialLoss
 
 SMALL_SET = 2_000  # structures

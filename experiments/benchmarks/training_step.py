@@ -14,9 +14,9 @@ from torch_geometric.data import Batch
 
 from sognet import SOGNet
 from sognet.data import Structure, build_graph, dimers, dipeptides, water
+from sognet.freed_memory import keep_freed_memory
 from sognet.long_range import FourierConvolution, SumOfGaussians
 from sognet.short_range import CACE, DeepPotential
-from sognet.training.environment import keep_freed_memory
 from sognet.training.loss import PotentialLoss
 
 REPEATS = 10

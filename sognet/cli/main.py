@@ -15,8 +15,9 @@ from sognet.cli.quoting import flags_first, quote_arguments
 from sognet.cli.streams import end_unread, replace_unencodable
 from sognet.errors import InputError
 from sognet.extras import require
+from sognet.freed_memory import keep_freed_memory
 from sognet.renamed_settings import refuse_renamed
-from sognet.training.environment import keep_freed_memory, quieten
+from sognet.training.environment import quieten
 
 HELP = f"""sognet {__version__}: machine-learning interatomic potentials with a learned long-range interaction
 

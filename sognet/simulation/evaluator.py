@@ -18,6 +18,7 @@ from sognet.data import Structure
 from sognet.data.graph import build_batch
 from sognet.data.slabs import check_slabs
 from sognet.errors import InputError
+from sognet.freed_memory import keep_freed_memory
 from sognet.model import SOGNet, load_model
 from sognet.model.baseline import bring_baseline
 from sognet.model.checkpoint import as_device, as_dtype
@@ -35,7 +36,8 @@ PER_ATOM = ("forces", "energies", "latent", "charges", "born_effective_charges")
 class Evaluator:
     """A model, or the mean of a committee, for ASE structures.
 
-    A model that is given is copied: the caller's stays where, and in the mode, it is.
+    A model that is given is copied: the caller's stays where, and in the mode, it is. On a CPU the process keeps freed
+    memory from then on; see keep_freed_memory.
 
     Parameters
     ----------
@@ -64,6 +66,8 @@ class Evaluator:
     ) -> None:
         given = [models] if isinstance(models, str | Path | SOGNet) else list(models)
         self.device = as_device(device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.members = [
             copy.deepcopy(m).to(device=self.device, dtype=as_dtype(dtype)).eval()
             if isinstance(m, SOGNet)

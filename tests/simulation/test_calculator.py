@@ -370,3 +370,11 @@ def test_dynamics_conserve_the_energy(device):
         dynamics.run(int(60 / step))
         fluctuation.append(np.std(energies))
     assert fluctuation[0] / fluctuation[1] == pytest.approx(4.0, rel=0.2)
+
+
+def test_freed_memory_is_kept_from_step_to_step(monkeypatch):
+    """Taken from the system anew, page by page, it costs a third of a step of 192 atoms."""
+    kept = []
+    monkeypatch.setattr("sognet.simulation.evaluator.keep_freed_memory", lambda: kept.append(1))
+    SOGNetCalculator(small_model())
+    assert kept

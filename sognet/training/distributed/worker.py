@@ -8,9 +8,10 @@ import sys
 
 from omegaconf import OmegaConf
 
+from sognet.freed_memory import keep_freed_memory
 from sognet.training.callbacks.preemption import STOPPED
 from sognet.training.distributed.processes import end_with_parent
-from sognet.training.environment import keep_freed_memory, quieten
+from sognet.training.environment import quieten
 from sognet.training.run import train
 
 if __name__ == "__main__":

@@ -36,8 +36,7 @@ class ChargeStructure:
 
     def __init__(self, first: Frame, n_blocks: int, k_max: float | None = None) -> None:
         reciprocal = 2 * np.pi * np.linalg.inv(first.cell).T
-        smallest = np.linalg.norm(reciprocal, axis=1).min()
-        limit = k_max or max((N_MODES * 12 * np.pi**2 / first.volume) ** (1 / 3), 1.01 * smallest)
+        limit = k_max or (N_MODES * 12 * np.pi**2 / first.volume) ** (1 / 3)
         self.modes = half_sphere(first.cell, limit)
         if not len(self.modes):
             raise InputError(f"charge_structure: no wave vector within k_max={limit:.3g} 1/Å; set it larger")

@@ -54,6 +54,15 @@ def test_slab_is_seen_from_its_centre_however_it_drifts():
     assert found.panels[0].curves[0].values.sum() * 72 * width / MOL_PER_LITRE == pytest.approx(20)
 
 
+def test_slabs_are_seen_from_their_centre_of_mass():
+    heavy = Atoms(
+        "AuH3", positions=[[1, 1, 5.0], [3, 1, 9.0], [5, 1, 9.0], [7, 1, 9.0]], cell=CELL, pbc=[True, True, False]
+    )
+    found = result(frames([heavy]))
+    gold = found.axis[found.panels[0].curves[0].values.argmax()]
+    assert gold == pytest.approx(-4 * 3 * 1.008 / (196.97 + 3 * 1.008), abs=0.25)
+
+
 def test_profiles_need_an_axis():
     with pytest.raises(InputError, match="needs a slab"):
         result(frames(uniform(True, 1)))

@@ -25,7 +25,7 @@ Minutes are those of one training on one core.
 
 END = """
 `python experiments/overview.py` writes this page from `results.json`, which it fills from the summaries of runs.
-What models do in simulations is in [electrolyte_md](electrolyte_md/README.md) and
+What models do in simulations is in [electrolyte_md](electrolyte_md/README.md), [water_md](water_md/README.md) and
 [slab](slab/README.md). Speed and memory are in [benchmarks](benchmarks/README.md), and what the defaults reach on data
 of any kind in [own_data](own_data/README.md).
 """

@@ -70,10 +70,11 @@ def test_a_wrong_frame_does_not_ruin_a_training():
     assert force_error(hundredfold, huber_delta=None) > 2.0 * clean
 
 
-def test_published_experiments_square_all_errors():
-    default, squared = (OmegaConf.load(CONFIGURATION / "loss" / f"{name}.yaml") for name in ("default", "squared"))
-    assert default.huber_delta is not None
-    assert squared.huber_delta is None
-    for file in (CONFIGURATION / "experiment").glob("*.yaml"):
-        text = file.read_text()
-        assert "override /loss: squared" in text or "- dimers\n" in text, file
+def test_published_experiments_square_all_errors_and_leave_gradients_as_they_are():
+    for group, setting, published in (("loss", "huber_delta", "squared"), ("module", "gradient_limit", "published")):
+        default, theirs = (OmegaConf.load(CONFIGURATION / group / f"{name}.yaml") for name in ("default", published))
+        assert default[setting] is not None
+        assert theirs[setting] is None
+        for file in (CONFIGURATION / "experiment").glob("*.yaml"):
+            text = file.read_text()
+            assert f"override /{group}: {published}" in text or "- dimers\n" in text, file

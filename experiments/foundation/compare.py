@@ -6,7 +6,6 @@ Prints a table and draws the binding energies. Runs that are finished are not tr
 """
 
 import argparse
-import csv
 import json
 import subprocess
 import sys
@@ -60,8 +59,8 @@ def main() -> None:
     folders = {name: options.outputs / f"{options.pair}_{name}" for name in options.models}
     for name, folder in folders.items():
         train(folder, [*EXPERIMENT, f"dataset.pair={options.pair}", *MODELS[name], *options.settings], options.minutes)
-    print("| model | F, 10 near | F, 3 far | F, all 13 | E, 10 near | E, 3 far | s per epoch | epochs | minutes |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print("| model | F, 10 near | F, 3 far | F, all 13 | E, 10 near | E, 3 far | epochs | minutes |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name, folder in folders.items():
         print(row(name, folder))
     file = options.figures / f"binding_{options.pair}.png"
@@ -84,17 +83,9 @@ def row(name: str, folder: Path) -> str:
     summary = json.loads((folder / "summary.json").read_text())
     forces = [summary[split]["force_rmse"] for split in ("train", "test", "all")]
     energies = [_energy_error(folder, split) for split in ("train", "test")]
-    trained = (folder / "metrics.csv").is_file()
-    cost = [f"{seconds_per_epoch(folder):.1f}", summary["epochs"], f"{summary['seconds'] / 60:.0f}"]
-    numbers = [*(f"{value:.1f}" for value in (*forces, *energies)), *(cost if trained else ["–"] * 3)]
+    cost = [summary["epochs"], f"{summary['seconds'] / 60:.0f}"] if summary["epochs"] else ["–", "–"]
+    numbers = [*(f"{value:.1f}" for value in (*forces, *energies)), *cost]
     return f"| {LABELS[name]} | {' | '.join(map(str, numbers))} |"
-
-
-def seconds_per_epoch(folder: Path) -> float:
-    """Median over the run; an epoch of L-BFGS is up to 25 evaluations of all structures."""
-    with (folder / "metrics.csv").open() as file:
-        seconds = [float(line["seconds"]) for line in csv.DictReader(file) if line.get("seconds")]
-    return float(np.median(np.diff([0.0, *seconds])))
 
 
 def frames_of(folder: Path) -> list[Atoms]:

@@ -26,8 +26,8 @@ Minutes are those of one training on one core.
 END = """
 `python experiments/overview.py` writes this page from `results.json`, which it fills from the summaries of runs.
 What models do in simulations is in [electrolyte_md](electrolyte_md/README.md), [water_md](water_md/README.md) and
-[slab](slab/README.md). Speed and memory are in [benchmarks](benchmarks/README.md), and what the defaults reach on data
-of any kind in [own_data](own_data/README.md).
+[slab](slab/README.md), and one liquid in all engines in [engines](engines/README.md). Speed and memory are in
+[benchmarks](benchmarks/README.md), and what the defaults reach on data of any kind in [own_data](own_data/README.md).
 """
 
 

@@ -1,12 +1,14 @@
 """Structures with reference values, checked when they are read."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.data import chemical_symbols
 from ase.geometry.minkowski_reduction import minkowski_reduce
 from ase.stress import voigt_6_to_full_3x3_stress
 from vesin import NeighborList
@@ -154,6 +156,11 @@ class Structure:
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+
+def unknown_elements(structure: "Structure", species: Collection[str]) -> list[str]:
+    """Chemical symbols of a structure that are not among those that a model knows."""
+    return sorted({chemical_symbols[z] for z in np.unique(structure.numbers)} - set(species))
 
 
 def n_structures(n: int) -> str:

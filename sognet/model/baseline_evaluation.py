@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ase.data import chemical_symbols
 
 from sognet.data.baseline_cache import BaselineCache
 from sognet.data.baseline_labels import BaselineLabels, geometry_key
 from sognet.data.graph import build_batch
 from sognet.data.splits import Splits
-from sognet.data.structure import Structure
+from sognet.data.structure import Structure, unknown_elements
 from sognet.errors import InputError
 from sognet.model.calculator_baseline import CalculatorBaseline
 from sognet.model.sognet import SOGNet
@@ -76,10 +75,8 @@ def evaluate_baseline(
 
 def check_baseline_elements(species: Sequence[str], structures: Sequence[Structure]) -> None:
     """Raise an InputError, by file and frame, where a structure has an element that a baseline does not know."""
-    known = np.isin(np.arange(len(chemical_symbols)), [chemical_symbols.index(s) for s in species])
     for structure in structures:
-        if not known[structure.numbers].all():
-            unknown = sorted({chemical_symbols[z] for z in structure.numbers[~known[structure.numbers]]})
+        if unknown := unknown_elements(structure, species):
             raise InputError(
                 f"{structure.source}: {', '.join(unknown)}, which the baseline does not know; it knows "
                 f"{', '.join(species)}. Choose another model.baseline, or take the frame out"

@@ -11,14 +11,15 @@ from sognet.long_range.decay import kernel_of
 from sognet.long_range.species_pairs import n_pairs
 from sognet.model.baseline import add_baseline, baseline_part, identity_of
 from sognet.model.calculator_baseline import CalculatorBaseline
+from sognet.model.derivatives import with_derivatives
 from sognet.model.heads import ElementLatents, FixedCharges, Readout, SpeciesColumns
 from sognet.model.neutrality import Neutralization
 from sognet.model.origins import near_first_atom
 from sognet.model.plan import OTHER_EDGES, ModelPlan, make_plan
 from sognet.model.reference_energies import ReferenceEnergies
-from sognet.model.response import add_responses, check_responses, field_energies
+from sognet.model.response import check_responses
 from sognet.model.short_range_output import as_output, brings_energies
-from sognet.model.strained_graph import copied, deform, stress_of
+from sognet.model.strained_graph import copied
 from sognet.nn.validity import nan_unless
 
 
@@ -270,10 +271,10 @@ class SOGNet(nn.Module):
         atom's reference and short-range energy and ½ Σ_p q_ip ∂E_LR/∂q_ip, its half of the long-range interaction.
         In training mode forces and stress can be differentiated again. With a baseline there is `energy_baseline` (B,),
         which is in energy and energy_short_range; where the graph brings what the baseline gives, it is not evaluated.
-        `charges` (N,), `dipole` (B,3), `quadrupole`
-        (B,3,3) and `born_effective_charges` (N,3,3) where wanted (see sognet.model.response). In a field there is
-        `energy_field` (B,), a part of the energy: the work along open directions. Along periodic ones the field has
-        forces and no energy.
+        `charges` (N,), `dipole` (B,3), `quadrupole` (B,3,3) and `born_effective_charges` (N,3,3) where wanted (see
+        sognet.model.response), of the latents of this model alone. In a field there is `energy_field` (B,), a part of
+        the energy: the work along open directions. Along periodic ones the field has forces and no energy. A baseline
+        does not see the field.
 
         Raises
         ------
@@ -311,48 +312,10 @@ class SOGNet(nn.Module):
             plan = graph.plan
         graph = self._in_own_precision(graph, absolute=responds)
 
-        def interaction(*moved: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-            """Sum of the energies, which positions and strain (where wanted) move, and what else is found."""
-            here = copied(graph)
-            if moves:
-                here.pos = moved[0]
-            if stress:
-                deform(here, moved[-1])
-            out = self._energies(here, energies, plan)
-            total = out["energy_short_range"] + out["energy_long_range"]
-            if "field" in here:
-                of_atoms = field_energies(out["latent"][:, 0], here)
-                out["energy_field"] = of_atoms.new_zeros(len(here.cell)).index_add(0, here.batch, of_atoms)
-                out["energy"] = out["energy"] + out["energy_field"].double()
-                if energies:
-                    out["energies"] = out["energies"] + of_atoms.detach().double()
-                total = total + out["energy_field"]
-            return total.sum(), out
+        def energies_of(moved: Data) -> dict[str, Tensor]:
+            return self._energies(moved, energies, plan)
 
-        moves = forces or responds
-        wanted = [graph.pos] if moves else []
-        if stress:
-            wanted.append(torch.zeros_like(graph.cell))
-        if not wanted:
-            return interaction()[1]
-        if torch.compiler.is_compiling():  # compilers do not differentiate twice from outside
-            arguments = tuple(range(len(wanted)))
-            gradients, out = torch.func.grad(interaction, arguments, has_aux=True)(*wanted)
-        else:
-            with torch.enable_grad():
-                wanted = [x.detach().requires_grad_() for x in wanted]
-                total, out = interaction(*wanted)
-                differentiated = {"create_graph": self.training, "retain_graph": self.training or responds}
-                gradients = torch.autograd.grad(
-                    total, wanted, **differentiated, materialize_grads=True, allow_unused=True
-                )
-        if forces:
-            out["forces"] = -gradients[0]
-        if stress:
-            out["stress"] = stress_of(gradients[-1], graph)
-        if responds:
-            add_responses(out, wanted[0], graph, properties, self.training)
-        return out
+        return with_derivatives(energies_of, graph, forces, stress, properties, self.training)
 
     @torch.no_grad()
     def inputs_of_heads(self, graph: Data) -> Tensor:

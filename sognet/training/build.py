@@ -10,7 +10,6 @@ from typing import Any, get_type_hints
 
 import lightning
 import numpy as np
-from ase.data import atomic_numbers, chemical_symbols
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,6 +19,7 @@ from sognet.data.label_spread import label_spreads
 from sognet.data.slabs import leave_out_slabs
 from sognet.data.split_contents import contents
 from sognet.data.streaming.sharded import ShardedStructures
+from sognet.data.structure import unknown_elements
 from sognet.errors import InputError
 from sognet.model import SOGNet, load_model, regularization
 from sognet.model.build import build_baseline, build_model
@@ -98,13 +98,11 @@ def takes_slabs(config: DictConfig, trust: list[str]) -> bool:
 
 def check_elements(splits: Splits, species: Collection[str]) -> None:
     """Raise an InputError, by file and frame, where a split has an element that the model does not know."""
-    known = np.isin(np.arange(len(chemical_symbols)), [atomic_numbers[s] for s in species])
     for split, structures in splits:
         if split == "train" and isinstance(structures, ShardedStructures):
             continue  # its statistics hold its elements
         for structure in structures:
-            if not known[structure.numbers].all():
-                unknown = sorted({chemical_symbols[z] for z in structure.numbers[~known[structure.numbers]]})
+            if unknown := unknown_elements(structure, species):
                 raise InputError(
                     f"{structure.source}: {', '.join(unknown)} in the {split} split, which no training structure has "
                     f"(the model knows {', '.join(species)}); add structures with it to the training split, draw "

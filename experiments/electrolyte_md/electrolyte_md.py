@@ -1,12 +1,11 @@
 """The electrolyte by its force field, and by models with and without long range: structure, screening, diffusion.
 
-python experiments/electrolyte_md/electrolyte_md.py [--folder outputs/electrolyte_md] [--epochs 150] [--steps 20000]
+python experiments/electrolyte_md/electrolyte_md.py [--folder outputs/electrolyte_md] [--epochs 150] [--steps 15000]
 
 Whatever is there already is kept, and interrupted trainings and simulations go on.
 """
 
 import argparse
-import csv
 import json
 import os
 import subprocess
@@ -16,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from force_field import SCREENED, SETTINGS, reference, start
 from matplotlib.figure import Figure
+
+from sognet.trajectories.tables import read_table
 
 REFERENCE = "force field"
 MODELS = {"long range": [], "short range": ["model/long_range=none"]}
@@ -66,7 +67,7 @@ def simulate(folder: Path, name: str, first: Path, steps: int) -> Path:
         names = ("timestep", "every", "temperature", "thermostat", "thermostat_time")
         settings = [f"simulation.{n}={getattr(SETTINGS, n)}" for n in names]
         sognet("simulate", *files, "simulation=nvt", f"simulation.steps={steps}", *settings, f"hydra.run.dir={run}")
-    elif columns(run / "thermo.csv")["step"][-1] < steps:
+    elif read_table(run / "thermo.csv")["step"][-1] < steps:
         sognet("simulate", f"resume={run}", f"simulation.steps={steps}")
     return run / "trajectory.extxyz"
 
@@ -95,18 +96,11 @@ def sognet(*words: str) -> None:
     subprocess.run([program, *words], env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
 
 
-def columns(path: Path) -> dict[str, np.ndarray]:
-    """Columns of a table by name."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
-
-
 def print_table(analyses: dict[str, Path], errors: dict[str, str]) -> None:
     """Peak of g, screening and diffusion with errors, and how far curves are from those of the force field."""
     print("| | " + " | ".join(NAMES[name] for name in analyses) + " |\n| --- |" + " ---: |" * len(analyses))
-    rdf = {name: columns(folder / "rdf.csv") for name, folder in analyses.items()}
-    structure = {name: columns(folder / "charge_structure.csv") for name, folder in analyses.items()}
+    rdf = {name: read_table(folder / "rdf.csv") for name, folder in analyses.items()}
+    structure = {name: read_table(folder / "charge_structure.csv") for name, folder in analyses.items()}
     found = {name: json.loads((folder / "analysis.json").read_text()) for name, folder in analyses.items()}
     rows = {"test force RMSE, meV/Å": list(errors.values())}
     peak = rdf[REFERENCE]["g Na-Cl"].argmax()
@@ -152,7 +146,7 @@ def draw(analyses: dict[str, Path], path: Path) -> None:
     )
     for axes, (file, across, column, xlabel, ylabel) in zip(figure.subplots(1, 3), panels, strict=True):
         for name, folder in analyses.items():
-            table = columns(folder / file)
+            table = read_table(folder / file)
             curve, error = table[column], table[f"error of {column}"]
             style = "--" if name == REFERENCE else "-"
             axes.plot(table[across], curve, style, color=COLOURS[name], label=NAMES[name])

@@ -6,9 +6,10 @@ import numpy as np
 from ase import units
 from ase.io import read
 from ase.md.verlet import VelocityVerlet
-from runs import columns, simulate
+from runs import simulate
 
 from sognet import SOGNetCalculator, load_model
+from sognet.trajectories.tables import read_table
 
 TIMESTEP = 0.5  # fs
 METHODS = ("separable", "nufft", "direct", "mesh")
@@ -27,7 +28,7 @@ def print_drift(model: Path, start: Path, folder: Path, picoseconds: float) -> N
     for precision in ("float64", "float32"):
         run = folder / precision
         simulate(run, picoseconds, TIMESTEP, "simulation=nve", f"dtype={precision}", *words)
-        table = columns(run / "thermo.csv")
+        table = read_table(run / "thermo.csv")
         n_atoms = len(read(first))
         slope, error = drift(table["time (ps)"], table[CONSERVED] / n_atoms)
         spread = table[CONSERVED].std() / n_atoms

@@ -1,6 +1,5 @@
 """Structures, trainings and simulations of the experiment: each step is kept, and an interrupted one goes on."""
 
-import csv
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from ase.geometry import find_mic
 from ase.io import write
 
 from sognet.data import water
+from sognet.trajectories.tables import read_table
 
 MODELS = {"long range": [], "short range": ["model/long_range=none"]}
 CHARGES = {"O": -0.8476, "H": 0.4238}
@@ -64,7 +64,7 @@ def simulate(run: Path, picoseconds: float, timestep: float, *words: str) -> Pat
         sognet(
             "simulate", *words, f"simulation.steps={steps}", f"simulation.timestep={timestep}", f"hydra.run.dir={run}"
         )
-    elif columns(run / "thermo.csv")["step"][-1] < steps or not (run / "final.extxyz").exists():
+    elif read_table(run / "thermo.csv")["step"][-1] < steps or not (run / "final.extxyz").exists():
         sognet("simulate", f"resume={run}", f"simulation.steps={steps}")
     return run
 
@@ -90,10 +90,3 @@ def sognet(*words: str) -> None:
     """The program, with one thread."""
     program = str(Path(sys.executable).with_name("sognet"))
     subprocess.run([program, *words], env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
-
-
-def columns(path: Path) -> dict[str, np.ndarray]:
-    """Columns of a table by name."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}

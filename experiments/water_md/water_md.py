@@ -14,7 +14,9 @@ import numpy as np
 from drift import print_drift
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from runs import MODELS, analysis, columns, simulate, starts, train
+from runs import MODELS, analysis, simulate, starts, train
+
+from sognet.trajectories.tables import read_table
 
 TIMESTEP = 1.0  # fs
 THERMOSTAT = ["simulation=nvt", "simulation.thermostat=bussi", "simulation.temperature=300", "simulation.every=20"]
@@ -73,7 +75,7 @@ def main() -> None:
 
 def analyzed(run: Path, *words: str) -> Path:
     """Folder of the analysis of a simulation, without its first tenth."""
-    return analysis(run / "trajectory.extxyz", len(columns(run / "thermo.csv")["step"]) // 10, *words)
+    return analysis(run / "trajectory.extxyz", len(read_table(run / "thermo.csv")["step"]) // 10, *words)
 
 
 def print_table(found: dict[str, Path], large: dict[str, Path], models: dict[str, Path], runs: dict) -> None:
@@ -83,18 +85,18 @@ def print_table(found: dict[str, Path], large: dict[str, Path], models: dict[str
     for label, key in (("test force RMSE, meV/Å", "force_rmse"), ("test energy RMSE, meV/atom", "energy_rmse")):
         errors = [json.loads((run / "summary.json").read_text())["test"][key] for run in models.values()]
         rows[label] = ["", *(f"{error:.3g}" for error in errors)]
-    thermo = [columns(runs["bulk", name] / "thermo.csv") for name in models]
+    thermo = [read_table(runs["bulk", name] / "thermo.csv") for name in models]
     rows["length, ps"] = ["", *(f"{t['time (ps)'][-1]:g}" for t in thermo)]
     rows["mean temperature, K"] = ["", *(f"{second_half(t['temperature (K)']):.0f}" for t in thermo)]
     rows["mean pressure, GPa"] = ["", *(f"{second_half(t['pressure (GPa)']):.2f}" for t in thermo)]
-    rdf = {name: columns(folder / "rdf.csv") for name, folder in found.items()}
+    rdf = {name: read_table(folder / "rdf.csv") for name, folder in found.items()}
     for pair, (low, high) in PEAKS.items():
         rows[f"g {pair}: first peak between molecules"] = [
             peak(table, f"g {pair}", low, high) for table in rdf.values()
         ]
     rows["least g O-O between 3 and 4 Å"] = [least(table, "g O-O", 3.0, 4.0) for table in rdf.values()]
     for label, folders in (("192 atoms", found), ("1536 atoms", large)):
-        tables = {name: columns(folder / "charge_structure.csv") for name, folder in folders.items()}
+        tables = {name: read_table(folder / "charge_structure.csv") for name, folder in folders.items()}
         for n in range(2 if tables else 0):
             k = next(iter(tables.values()))["k (1/Å)"][n]
             rows[f"S at k = {k:.2f} 1/Å, 10⁻³ e², {label}"] = [
@@ -151,12 +153,12 @@ def draw(found: dict[str, Path], large: dict[str, Path], path: Path) -> None:
     *of_pairs, of_charge = figure.subplots(1, 4)
     for axes, pair in zip(of_pairs, PEAKS, strict=True):
         for name, folder in found.items():
-            table = columns(folder / "rdf.csv")
+            table = read_table(folder / "rdf.csv")
             plot(axes, table["r (Å)"], table, f"g {pair}", name)
         axes.set(xlabel="r / Å", ylabel=f"g of {pair.replace('-', '–')}", xlim=(1.2, 6.2), ylim=(0, 3.5))
     for folders, style in ((found, {}), (large, {"marker": "o", "ms": 3, "ls": "none"})):
         for name, folder in folders.items():
-            table = columns(folder / "charge_structure.csv")
+            table = read_table(folder / "charge_structure.csv")
             plot(of_charge, table["k (1/Å)"], table, "screening", name, **style)
     of_charge.set(xlabel="k / 1/Å", ylabel="S(k) / k², in units of a conductor's", xlim=(0, 1.5), ylim=(0, 5))
     of_pairs[0].legend(frameon=False, fontsize=8)
@@ -172,7 +174,7 @@ def draw_slab(profiles: dict[str, Path], path: Path) -> None:
     )
     for axes, (file, column, label) in zip(figure.subplots(1, 2), panels, strict=True):
         for name, folder in profiles.items():
-            table = columns(folder / file)
+            table = read_table(folder / file)
             plot(axes, table["z (Å)"], table, column, name)
         axes.set(xlabel="z / Å", ylabel=label)
     axes.legend(frameon=False, fontsize=8)

@@ -24,6 +24,13 @@ def write_table(result: Result, path: Path) -> None:
         )
 
 
+def read_table(path: Path) -> dict[str, np.ndarray]:
+    """Columns of a table by their headers; NaN where there is no value."""
+    with path.open(encoding="utf-8", newline="") as source:
+        rows = list(csv.DictReader(source))
+    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
+
+
 def with_unit(label: str, unit: str) -> str:
     """A label, with its unit in brackets if there is one."""
     return f"{label} ({unit})" if unit else label

@@ -40,8 +40,8 @@ MODELS = {
 LABELS = {
     "without": "short range",
     "defaults": "defaults",
-    "slow": "defaults, the kernel at a tenth of the rate",
-    "slower": "at a hundredth",
+    "slow": "kernel at a tenth of the rate",
+    "slower": "kernel at a hundredth of the rate",
     "fixed": "1/r from 5 Å on, fixed",
     "near": "1/r from 3 Å on, learned, total charge",
     "near_fixed": "1/r from 3 Å on, fixed, total charge",

@@ -136,6 +136,8 @@ def test_its_identity_is_that_of_settings_and_weights():
     other = charged()
     other.load_state_dict({name: value * (1 + 1e-6) for name, value in model.state_dict().items()})
     assert {other.identity, SOGNet(repulsive()).identity, SOGNet(repulsive(3.5)).identity}.isdisjoint(identities)
+    other.load_state_dict(model.state_dict())
+    assert other.identity in identities
 
 
 def test_a_committee_evaluates_what_its_members_share_once(monkeypatch):

@@ -2,6 +2,7 @@
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from own_models import Repulsive
 from structures import NO_TARGETS, labelled_atoms, random_atoms
 
 from sognet.data import Keys, Splits, Statistics, Structure
-from sognet.data.baseline_labels import residual
+from sognet.data.baseline_labels import geometry_key, residual
 from sognet.data.graph import build_batch
 from sognet.errors import InputError
 from sognet.model import SOGNet, baseline_evaluation
@@ -57,6 +58,19 @@ def test_every_geometry_is_evaluated_once_whatever_set_it_is_in(baseline, tmp_pa
         assert labels.energy == pytest.approx(out["energy"].item(), abs=1e-12)
         np.testing.assert_allclose(labels.forces, out["forces"], atol=1e-12)
         np.testing.assert_allclose(labels.stress, out["stress"][0], atol=1e-12)
+
+
+def test_geometries_are_the_same_where_all_that_a_baseline_sees_is():
+    (one,) = structures(1)
+    others = [
+        replace(one, numbers=one.numbers[::-1]),
+        replace(one, positions=one.positions + 1e-9),
+        replace(one, cell=1.01 * one.cell),
+        replace(one, pbc=~one.pbc),
+        replace(one, charge=one.charge + 1.0),
+    ]
+    assert len({geometry_key(s) for s in (one, *others)}) == 6
+    assert geometry_key(replace(one, energy=0.0, source="elsewhere")) == geometry_key(one)
 
 
 def test_what_was_computed_before_an_interruption_is_kept(baseline, tmp_path, monkeypatch):

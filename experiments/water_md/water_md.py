@@ -1,6 +1,6 @@
 """Liquid water by models with and without long range: structure, charge structure factor, a slab, energy conservation.
 
-python experiments/water_md/water_md.py [--folder outputs/water_md] [--epochs 40] [--bulk 50] [--large 10] [--slab 0]
+python experiments/water_md/water_md.py [--folder outputs/water_md] [--epochs 20] [--bulk 50] [--large 10] [--slab 0]
 python experiments/water_md/water_md.py --drift 20
 
 Lengths are in ps; 0 leaves a part out. Whatever is there already is kept, and what was interrupted goes on.
@@ -31,7 +31,7 @@ def main() -> None:
     """Trainings, simulations, tables and figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("outputs/water_md"))
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--bulk", type=float, default=50.0, help="ps of 192 atoms at 300 K")
     parser.add_argument("--large", type=float, default=10.0, help="ps of 1536 atoms at 300 K")
     parser.add_argument("--slab", type=float, default=0.0, help="ps of a slab of 192 atoms at 300 K")

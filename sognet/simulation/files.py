@@ -72,7 +72,7 @@ class GrowingFile:
 
 def unwritable(path: Path, error: OSError) -> InputError:
     """What to do where a file cannot be written."""
-    return InputError(f"{path}: cannot be written ({error.strerror}); make room, then continue")
+    return InputError(f"{path}: cannot be written ({error.strerror or error}); make room, then continue")
 
 
 def frame_of(atoms: Atoms, results: Mapping[str, object], **info: object) -> Atoms:

@@ -11,7 +11,7 @@ from sognet.errors import InputError
 ENSEMBLES = ("nve", "nvt", "npt", "relax")
 THERMOSTATS = ("langevin", "nose_hoover", "bussi")
 BAROSTATS = ("isotropic", "anisotropic")
-TRAJECTORIES = ("extxyz", "traj")
+TRAJECTORIES = ("extxyz", "traj", "h5md")
 NAMES = {"ensemble": ENSEMBLES, "thermostat": THERMOSTATS, "barostat": BAROSTATS, "trajectory": TRAJECTORIES}
 
 
@@ -62,7 +62,7 @@ class SimulationSettings:
     steps : in all; of a relaxation at most.
     timestep : fs.
     every : steps between two frames of the trajectory and lines of thermo.csv.
-    trajectory : format of the trajectory, extxyz or traj.
+    trajectory : format of the trajectory, extxyz, traj or h5md.
     restart_every : steps between two restart files.
     frame : of the file, counted from 0; -1 for the last.
     temperature : K, of the thermostat and of drawn velocities.

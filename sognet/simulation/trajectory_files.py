@@ -1,4 +1,4 @@
-"""The files of a trajectory: extended XYZ, or ASE's binary `.traj`, which grow and can be cut back."""
+"""The files of a trajectory: extended XYZ, ASE's binary `.traj`, or H5MD, which grow and can be cut back."""
 
 import os
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.io.trajectory import TrajectoryWriter
 
 from sognet.simulation.files import GrowingFile, frame_of, frame_text, unwritable
+from sognet.simulation.h5md_trajectory import H5MDTrajectory
 
 HEADER = 48
 """Bytes at the beginning of ASE's file that change with each frame: their number, and where the table of them is."""
@@ -90,7 +91,9 @@ class ASETrajectory(GrowingFile):
                 file.write(header)
 
 
-def trajectory_file(folder: Path, ending: str) -> XYZTrajectory | ASETrajectory:
-    """The trajectory of a folder, in the format of an ending, extxyz or traj."""
-    kind = ASETrajectory if ending == "traj" else XYZTrajectory
-    return kind(folder / f"trajectory.{ending}")
+KINDS = {"extxyz": XYZTrajectory, "traj": ASETrajectory, "h5md": H5MDTrajectory}
+
+
+def trajectory_file(folder: Path, ending: str) -> XYZTrajectory | ASETrajectory | H5MDTrajectory:
+    """The trajectory of a folder, in the format of an ending, extxyz, traj or h5md."""
+    return KINDS[ending](folder / f"trajectory.{ending}")

@@ -1,23 +1,24 @@
-"""Trajectories in ASE's binary format: the same frames as in extended XYZ, whole whatever happens."""
+"""Trajectories in binary formats: the same frames as in extended XYZ, whole whatever happens."""
 
 import resource
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.constraints import FixAtoms, FixCartesian
 from ase.io import read
 from simulations import NVE, begun, resumed
 from structures import random_atoms
 
+from sognet.data.io.readers import iter_frames
 from sognet.errors import InputError
 from sognet.simulation.settings import SimulationSettings
 from sognet.simulation.trajectory_files import ASETrajectory
 from sognet.trajectories.frames import frames_of
 
-BINARY = replace(NVE, trajectory="traj")
 
-
-def frame(k: int):
+def frame(k: int) -> tuple[Atoms, dict]:
     atoms = random_atoms()
     atoms.positions += k
     atoms.set_momenta(np.full((12, 3), k))
@@ -33,27 +34,48 @@ def written(path, n: int) -> tuple[ASETrajectory, list[tuple[int, dict]]]:
     return file, states
 
 
-def test_both_formats_have_the_same_frames(tmp_path):
-    for settings in (NVE, BINARY):
-        begun(tmp_path / settings.trajectory, settings, random_atoms(pbc=(True, True, False))).run()
-    assert not (tmp_path / "traj" / "trajectory.extxyz").exists()
-    text, binary = (read(tmp_path / name / f"trajectory.{name}", ":") for name in ("extxyz", "traj"))
+def of_format(name: str) -> SimulationSettings:
+    return replace(NVE, trajectory=name)
+
+
+def frames_in(path) -> list[Atoms]:
+    return [atoms for _, atoms in iter_frames(path)]
+
+
+@pytest.mark.parametrize("ending", ["traj", "h5md"])
+@pytest.mark.parametrize("pbc", [(True, True, False), False])
+def test_all_formats_have_the_same_frames(ending, pbc, tmp_path):
+    for name in ("extxyz", ending):
+        atoms = random_atoms(pbc=pbc)
+        atoms.info["charge"] = 1
+        atoms.set_masses([2.014] * 12)
+        atoms.set_constraint([FixAtoms([2]), FixCartesian([5], mask=[True, False, False])])
+        begun(tmp_path / name, of_format(name), atoms).run()
+    assert not (tmp_path / ending / "trajectory.extxyz").exists()
+    text, binary = (frames_in(tmp_path / name / f"trajectory.{name}") for name in ("extxyz", ending))
     assert len(text) == len(binary) == 5
     for one, other in zip(text, binary, strict=True):
+        np.testing.assert_array_equal(one.numbers, other.numbers)
         np.testing.assert_allclose(one.positions, other.positions, atol=1e-7)
         np.testing.assert_allclose(one.get_momenta(), other.get_momenta(), atol=1e-7)
+        np.testing.assert_allclose(one.cell.array, other.cell.array, atol=1e-7)
+        np.testing.assert_array_equal(one.get_masses(), other.get_masses())
         np.testing.assert_array_equal(one.pbc, other.pbc)
-        assert set(one.calc.results) == set(other.calc.results) >= {"energy", "forces", "stress", "charges"}
+        assert one.get_number_of_degrees_of_freedom() == other.get_number_of_degrees_of_freedom() == 32
+        expected = {"energy", "forces", "charges", *(["dipole"] if not pbc else ["stress"])}
+        assert set(one.calc.results) == set(other.calc.results) == expected
         for name, value in one.calc.results.items():
             np.testing.assert_allclose(value, other.calc.results[name], atol=1e-7)
         assert one.info == pytest.approx(other.info)
 
 
-def test_an_analysis_reads_both(tmp_path):
-    begun(tmp_path, BINARY).run()
-    frames = list(frames_of(tmp_path / "trajectory.traj"))
+@pytest.mark.parametrize("ending", ["traj", "h5md"])
+def test_an_analysis_reads_all_formats(ending, tmp_path):
+    begun(tmp_path, of_format(ending)).run()
+    frames = list(frames_of(tmp_path / f"trajectory.{ending}"))
     assert [f.time for f in frames] == pytest.approx([0, 0.005, 0.01, 0.015, 0.02])
     assert all(f.velocities is not None and f.charges is not None and f.temperature > 0 for f in frames)
+    assert len(list(frames_of(f"{tmp_path}/trajectory.{ending}@1:3"))) == 2
 
 
 @pytest.mark.parametrize("kept", [1, 2, 7, 43])
@@ -92,13 +114,16 @@ def test_a_full_disk_leaves_whole_frames(tmp_path):
     assert len(read(file.path, ":", format="traj")) == 3
 
 
-def test_a_file_that_is_too_short_is_refused(tmp_path):
-    begun(tmp_path, BINARY).run()
-    (tmp_path / "trajectory.traj").write_bytes(b"")
-    with pytest.raises(InputError, match=r"trajectory\.traj: has 0 bytes, .* put the whole file back"):
-        resumed(tmp_path, BINARY)
+@pytest.mark.parametrize(
+    ("ending", "said"), [("traj", "has 0 bytes, .* put the whole"), ("h5md", "cannot be read .* put the whole")]
+)
+def test_a_file_that_is_too_short_is_refused(ending, said, tmp_path):
+    begun(tmp_path, of_format(ending)).run()
+    (tmp_path / f"trajectory.{ending}").write_bytes(b"")
+    with pytest.raises(InputError, match=rf"trajectory\.{ending}: {said}"):
+        resumed(tmp_path, of_format(ending))
 
 
 def test_other_formats_are_refused():
-    with pytest.raises(InputError, match=r"simulation\.trajectory must be one of extxyz, traj, got 'dcd'"):
+    with pytest.raises(InputError, match=r"simulation\.trajectory must be one of extxyz, traj, h5md, got 'dcd'"):
         SimulationSettings(trajectory="dcd")

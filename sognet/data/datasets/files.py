@@ -50,7 +50,7 @@ def from_files(
     val_fraction, test_fraction : parts of `path` to split off where there is no `val_path` or `test_path`.
     seed : of the random split.
     val_seed : of another draw of the validation structures, with the same test structures.
-    format : ASE's name of the format, `cp2k-output` or `deepmd-hdf5`; by default guessed.
+    format : ASE's name of the format, `cp2k-output`, `deepmd-hdf5` or `h5md`; by default guessed.
     energy_key, forces_key, stress_key, charge_key : names of the reference values; null: do not read.
     energy_unit, length_unit, force_unit, stress_unit : see Units.
     skip_invalid : leave out structures that cannot be used instead of raising; how many and why is logged and kept in

@@ -14,7 +14,7 @@ Paths = str | Path | Sequence[str | Path]
 Selection = slice | int | str | None
 """What follows the `@` of a path: frames by number, a database's query, or None for all."""
 
-CP2K, DEEPMD_HDF5, DEEPMD_NPY = "cp2k-output", "deepmd-hdf5", "deepmd-npy"
+CP2K, DEEPMD_HDF5, DEEPMD_NPY, H5MD = "cp2k-output", "deepmd-hdf5", "deepmd-npy", "h5md"
 """Formats that are not ASE's."""
 
 SUFFIXES = {
@@ -26,6 +26,7 @@ SUFFIXES = {
     ".aselmdb": "aselmdb",
     ".h5": DEEPMD_HDF5,
     ".hdf5": DEEPMD_HDF5,
+    ".h5md": H5MD,
 }
 COMPRESSIONS = (".gz", ".bz2", ".xz")
 PROGRAMS = {"Entering Gaussian System": "gaussian-out", "CP2K|": CP2K}

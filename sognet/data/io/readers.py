@@ -13,7 +13,8 @@ from ase.io import iread
 
 from sognet.data.io.deepmd import hdf5_frames, npy_frames
 from sognet.data.io.extended_xyz import xyz_frames
-from sognet.data.io.locate import CP2K, DEEPMD_HDF5, DEEPMD_NPY, Paths, Selection, files_of, format_of
+from sognet.data.io.h5md import h5md_frames
+from sognet.data.io.locate import CP2K, DEEPMD_HDF5, DEEPMD_NPY, H5MD, Paths, Selection, files_of, format_of
 from sognet.data.io.outputs import ENDINGS, check_complete, cp2k_frames, outcar_frames
 from sognet.data.io.units import Units
 from sognet.data.structure import REQUIRED, Keys, Structure, is_isolated_atom, raw_value
@@ -122,13 +123,13 @@ def iter_structures(
     """Structures one after the other, without holding more than one in memory where the format allows it.
 
     Extended XYZ, ASE databases (`.db`, `.json`, `.aselmdb`), VASP (OUTCAR, vasprun.xml), Gaussian and CP2K outputs,
-    every other format of ASE, and DeePMD-kit's systems in npy (also of mixed types) and HDF5 form.
+    every other format of ASE, H5MD, and DeePMD-kit's systems in npy (also of mixed types) and HDF5 form.
 
     Parameters
     ----------
     path : a file, a pattern, a folder or a list of these; see locate.files_of.
     keys : names of the reference values; a structure may lack some of them, not all.
-    file_format : ASE's name of the format, or `cp2k-output`, `deepmd-hdf5`; by default guessed from the file.
+    file_format : ASE's name of the format, or `cp2k-output`, `deepmd-hdf5`, `h5md`; by default guessed from the file.
     units : of the values in the files, where the format does not fix them.
     skipped : by default a structure that cannot be used is an error. With a list, it is left out and the error's
         message is appended to the list; of a file that is broken, the frames before the break are used.
@@ -245,6 +246,8 @@ def _frames(file: Path, file_format: str | None, selection: Selection) -> Iterab
             return hdf5_frames(file)
         case _ if file_format == DEEPMD_NPY:
             return npy_frames(file)
+        case _ if file_format == H5MD:
+            return h5md_frames(file)
     return iread(str(file), index=":", format=file_format, do_not_split_by_at_sign=True)
 
 

@@ -54,6 +54,21 @@ def test_a_file_is_labelled(file, tmp_path):
     assert (row["structure"], row["source"]) == ("3", f"{file}, frame 3")
 
 
+def test_structures_that_cannot_exist_are_left_out_with_the_reason(file, tmp_path):
+    frames = read(file, ":")
+    frames[1].positions[1] = frames[1].positions[2]
+    write(file, frames, format="extxyz")
+    folder = tmp_path / "run"
+    said = sognet("label", *OWN, "charge_key=q", f"path={file}", f"hydra.run.dir={folder}")
+    assert "5 structures labelled" in said
+    assert f"1 cannot be used, for one {file}, frame 1: atoms 1 and 2" in " ".join(said.split())
+    assert [a.info["origin"] for a in read(folder / "labelled.extxyz", ":")] == [f"run{n}" for n in (0, 2, 3, 4, 5)]
+    with (folder / "failed.csv").open() as table:
+        (row,) = csv.DictReader(table)
+    assert (row["structure"], row["source"]) == ("", f"{file}, frame 1")
+    assert "apart" in row["reason"]
+
+
 def test_velocities_and_own_columns_stay_and_results_of_other_methods_do_not(tmp_path):
     atoms = molecule("H2O")
     velocities = np.random.default_rng(0).normal(size=(3, 3))

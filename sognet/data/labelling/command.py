@@ -39,7 +39,7 @@ def label_file(config: DictConfig) -> None:
     check_numbers(config)
     if names := calculator.unchecked_arguments():
         print(f"{calculator.target} takes arguments of any name: check the spelling of {', '.join(names)}")
-    structures = structures_of(config)
+    structures, unusable = structures_of(config)
     folder = Path(str(config.folder)).absolute()
     with ended_by_signals():
         labelled = label_structures(
@@ -53,8 +53,8 @@ def label_file(config: DictConfig) -> None:
             [s.source for s in structures],
         )
     write_labelled(folder / LABELLED, labelled.frames)
-    write_failed(folder / FAILED, labelled, [s.source for s in structures])
-    print(conclusion(labelled, folder))
+    write_failed(folder / FAILED, labelled, [s.source for s in structures], unusable)
+    print(conclusion(labelled, folder, unusable))
 
 
 def settings_of(config: DictConfig) -> CalculatorSettings:
@@ -71,12 +71,19 @@ def check_numbers(config: DictConfig) -> None:
             raise InputError(f"{name} must be a positive {'integer' if whole else 'number of seconds'}, got {value!r}")
 
 
-def structures_of(config: DictConfig) -> list[Structure]:
-    """Structures of the file, without what it may have of energies and forces."""
+def structures_of(config: DictConfig) -> tuple[list[Structure], list[str]]:
+    """Structures of the file, without what it may have of energies and forces, and why others cannot be used.
+
+    Raises
+    ------
+    InputError : no path, or nothing in the file can be used.
+    """
     if not config.path:
         raise InputError("sognet label needs path=<file>")
     keys = Keys(energy=None, forces=None, stress=None, charge=config.charge_key)
-    return read_structures(config.path, keys, config.format, Units(length=config.length_unit), pbc=config.pbc)
+    unusable: list[str] = []
+    units = Units(length=config.length_unit)
+    return read_structures(config.path, keys, config.format, units, unusable, pbc=config.pbc), unusable
 
 
 def to_label(structure: Structure) -> Atoms:
@@ -105,24 +112,31 @@ def write_labelled(path: Path, frames: Sequence[Atoms]) -> None:
         raise InputError(f"{path}: cannot be written ({error.strerror}); make room, then continue") from error
 
 
-def write_failed(path: Path, labelled: Labelled, sources: Sequence[str]) -> None:
-    """Numbers, origins and reasons of structures without labels; no file where there are none."""
+def write_failed(path: Path, labelled: Labelled, sources: Sequence[str], unusable: Sequence[str]) -> None:
+    """Numbers, origins and reasons of structures without labels; no file where there are none.
+
+    Structures that cannot be used have no number.
+    """
     path.unlink(missing_ok=True)
-    if not labelled.failed:
+    if not (labelled.failed or unusable):
         return
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(["structure", "source", "reason"])
         table.writerows([number, sources[number], reason] for number, reason in labelled.failed.items())
+        table.writerows(["", *message.split(": ", 1)] for message in unusable)
 
 
-def conclusion(labelled: Labelled, folder: Path) -> str:
-    """What came out, in a line."""
-    done = f"{n_structures(len(labelled.frames))} labelled: {folder / LABELLED}"
-    if not labelled.failed:
-        return done
-    first, reason = next(iter(labelled.failed.items()))
-    return f"{done}\n{len(labelled.failed)} failed, structure {first} for one ({reason}); all are in {folder / FAILED}"
+def conclusion(labelled: Labelled, folder: Path, unusable: Sequence[str]) -> str:
+    """What came out, in at most three lines."""
+    lines = [f"{n_structures(len(labelled.frames))} labelled: {folder / LABELLED}"]
+    where = f"all are in {folder / FAILED}"
+    if labelled.failed:
+        first, reason = next(iter(labelled.failed.items()))
+        lines.append(f"{len(labelled.failed)} failed, structure {first} for one ({reason}); {where}")
+    if unusable:
+        lines.append(f"{len(unusable)} cannot be used, for one {unusable[0]}; {where}")
+    return "\n".join(lines)
 
 
 @contextmanager

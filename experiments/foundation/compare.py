@@ -1,4 +1,4 @@
-"""7net-0 on the charged dimers, as it is, fine-tuned, and as a baseline, without and with the long-range layer.
+"""7net-0 and CHGNet on the charged dimers, as they are, fine-tuned, and as baselines, without and with the layer.
 
 python experiments/foundation/compare.py [--minutes 8] [--pair CC] [--models bare tuned tuned_layer ...]
 
@@ -23,17 +23,22 @@ TRAINED = [  # in small batches: an iteration of L-BFGS takes minutes
 ]  # fmt: skip
 FROZEN = ["freeze=[short_range.*]"]
 SMALL = [
-    "model/baseline=sevennet", "model.baseline.pretrained=7net-0", "model/short_range=cace",
-    "model.short_range.cutoff=5.0", "model.short_range.n_radial=8", "model.short_range.l_max=2",
+    "model/short_range=cace", "model.short_range.cutoff=5.0", "model.short_range.n_radial=8", "model.short_range.l_max=2",
     "model.short_range.nu_max=2", "model.short_range.n_embedding=3",
 ]  # fmt: skip
+SEVENNET = ["model/baseline=sevennet", "model.baseline.pretrained=7net-0", *SMALL]
+CHGNET = ["model/baseline=chgnet", "model.baseline.pretrained=0.3.0", *SMALL]
+CHGNET_ALONE = ["model/short_range=chgnet", "model.short_range.pretrained=0.3.0"]
 MODELS = {
     "bare": [*TRAINED, *WITHOUT, "train=false"],
     "tuned": [*TRAINED, *WITHOUT],
     "tuned_layer": TRAINED,
     "frozen_layer": [*TRAINED, *FROZEN],
-    "delta": [*SMALL, *WITHOUT],
-    "delta_layer": SMALL,
+    "delta": [*SEVENNET, *WITHOUT],
+    "delta_layer": SEVENNET,
+    "chgnet_bare": [*CHGNET_ALONE, *WITHOUT, "train=false"],
+    "chgnet_delta": [*CHGNET, *WITHOUT],
+    "chgnet_delta_layer": CHGNET,
 }
 LABELS = {
     "bare": "7net-0",
@@ -42,6 +47,9 @@ LABELS = {
     "frozen_layer": "frozen, with the layer",
     "delta": "7net-0 + small CACE",
     "delta_layer": "7net-0 + small CACE with the layer",
+    "chgnet_bare": "CHGNet 0.3.0",
+    "chgnet_delta": "CHGNet + small CACE",
+    "chgnet_delta_layer": "CHGNet + small CACE with the layer",
 }
 EXPERIMENT = ["experiment=dimers", "dataset.split=extrapolate", "loss.energy=5e6", "trainer.accelerator=cpu"]
 

@@ -5,11 +5,13 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from sognet.errors import InputError
+from sognet.training import checkpoint_io
 from sognet.training.checkpoint_io import AtomicCheckpointIO
 
 BEFORE = {"weights": torch.arange(1000.0)}
@@ -25,6 +27,10 @@ def file(tmp_path):
 
 def assert_holds(path: Path, expected: dict[str, torch.Tensor]) -> None:
     assert [f.name for f in path.parent.iterdir()] == [path.name]
+    assert_saved(path, expected)
+
+
+def assert_saved(path: Path, expected: dict[str, torch.Tensor]) -> None:
     torch.testing.assert_close(torch.load(path, weights_only=True), expected)
 
 
@@ -63,6 +69,62 @@ def test_a_process_killed_while_it_writes_leaves_the_one_before(file, point):
     torch.testing.assert_close(torch.load(file, weights_only=True), BEFORE)
     AtomicCheckpointIO().save_checkpoint(AFTER, file)  # what the other left does not matter
     assert_holds(file, AFTER)
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Writing takes a second, of a clock that stands still otherwise; the clock."""
+    now = [100.0]
+    flush = os.fsync
+
+    def fsync(descriptor):
+        now[0] += 1.0
+        flush(descriptor)
+
+    monkeypatch.setattr(checkpoint_io, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(checkpoint_io, "_flush_folder", lambda folder: None)
+    return now
+
+
+def test_writing_takes_a_small_share_of_the_time(slow, tmp_path):
+    io, steps, started = AtomicCheckpointIO(), 0, slow[0]
+    while steps < 2000:
+        slow[0] += 0.1  # a short epoch, which is the best so far
+        steps += 1
+        io.save_checkpoint({"step": steps}, tmp_path / "best.ckpt")
+        io.save_checkpoint({"step": steps}, tmp_path / "last.ckpt")
+        assert torch.load(tmp_path / "best.ckpt")["step"] > steps - 200 * 2 - 2
+    assert 0.04 < 1.0 - 0.1 * steps / (slow[0] - started) < 0.06
+
+
+def test_what_waits_is_as_it_was_saved_and_on_the_disk_in_the_end(slow, tmp_path):
+    io, weights = AtomicCheckpointIO(), torch.zeros(3)
+    for step in range(3):
+        weights += 1.0
+        io.save_checkpoint({"state": [weights], "step": step}, tmp_path / "last.ckpt")
+    assert torch.load(tmp_path / "last.ckpt")["step"] == 0
+    weights += 1.0
+    io.teardown()
+    assert torch.load(tmp_path / "last.ckpt") == {"state": [pytest.approx([3.0, 3.0, 3.0])], "step": 2}
+
+
+def test_the_last_checkpoint_never_knows_of_a_best_one_that_is_not_on_the_disk(slow, tmp_path):
+    io, best, last = AtomicCheckpointIO(), tmp_path / "best.ckpt", tmp_path / "last.ckpt"
+    for step in (0, 1):
+        io.save_checkpoint({"step": step}, best)
+        io.save_checkpoint({"step": step}, last)
+    assert torch.load(best)["step"] == torch.load(last)["step"] == 0
+    slow[0] += 100.0
+    io.save_checkpoint({"step": 2}, last)
+    assert (torch.load(best)["step"], torch.load(last)["step"]) == (1, 2)
+
+
+def test_checkpoints_of_other_names_are_written_at_once(slow, tmp_path):
+    io = AtomicCheckpointIO()
+    for name in ("epoch=1.ckpt", "epoch=2.ckpt"):
+        io.save_checkpoint(BEFORE, tmp_path / name)
+        assert_saved(tmp_path / name, BEFORE)
 
 
 def save_and_die(file: Path, point: str) -> None:

@@ -78,6 +78,8 @@ class PreemptionCheckpoint(Checkpoint):
         if not trainer.strategy.reduce_boolean_decision(self.signal is not None, all=False):
             return
         trainer.save_checkpoint(self.path)
+        if trainer.is_global_zero:
+            trainer.strategy.checkpoint_io.write_waiting()
         received = self.signal or signal.SIGTERM  # another rank's
         if trainer.is_global_zero:
             logger.warning("%s: saved %s at step %d", received.name, self.path, trainer.global_step)

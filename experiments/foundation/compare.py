@@ -23,8 +23,8 @@ TRAINED = [  # in small batches: an iteration of L-BFGS takes minutes
 ]  # fmt: skip
 FROZEN = ["freeze=[short_range.*]"]
 SMALL = [
-    "model/short_range=cace", "model.short_range.cutoff=5.0", "model.short_range.n_radial=8", "model.short_range.l_max=2",
-    "model.short_range.nu_max=2", "model.short_range.n_embedding=3",
+    "model/short_range=cace", "model.short_range.cutoff=5.0", "model.short_range.n_radial=8",
+    "model.short_range.l_max=2", "model.short_range.nu_max=2", "model.short_range.n_embedding=3",
 ]  # fmt: skip
 SEVENNET = ["model/baseline=sevennet", "model.baseline.pretrained=7net-0", *SMALL]
 CHGNET = ["model/baseline=chgnet", "model.baseline.pretrained=0.3.0", *SMALL]

@@ -62,33 +62,48 @@ class BaselineCache:
                     chosen = [i for i, key in enumerate(keys) if key in wanted and key not in found]
                     if not chosen:
                         continue
-                    energies, stresses = kept["energy"], kept["stress"]
-                    forces = np.split(kept["forces"], np.cumsum(kept["n_atoms"])[:-1])
+                    labels = as_labels(kept)
             except (OSError, ValueError, KeyError, BadZipFile) as error:
                 logger.warning("%s: not read (%s); what it held is computed again", file, error)
                 continue
-            found |= {keys[i]: BaselineLabels(float(energies[i]), forces[i], stresses[i]) for i in chosen}
+            found |= {keys[i]: labels[i] for i in chosen}
         return found
 
     def add(self, labels: Mapping[bytes, BaselineLabels]) -> Path | None:
         """Keep labels by key in a file of their own; None where nothing can be kept."""
         if not labels or not self.writable:
             return None
-        values = list(labels.values())
-        arrays = {
-            "keys": np.stack([np.frombuffer(key, dtype=np.uint8) for key in labels]),
-            "n_atoms": np.array([len(one.forces) for one in values]),
-            "energy": np.array([one.energy for one in values]),
-            "forces": np.concatenate([one.forces for one in values]),
-            "stress": np.stack([one.stress for one in values]),
-        }
+        keys = np.stack([np.frombuffer(key, dtype=np.uint8) for key in labels])
         try:
-            with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as partial:
-                np.savez(partial, **arrays)
-            file = Path(partial.name).with_suffix(".npz")
-            os.replace(partial.name, file)
+            return write_whole(self.folder, {"keys": keys} | as_arrays(list(labels.values())))
         except OSError as error:
             logger.warning("%s: what the baseline gives is not kept (%s)", self.folder, error)
             self.writable = False
             return None
-        return file
+
+
+def as_arrays(labels: Sequence[BaselineLabels]) -> dict[str, np.ndarray]:
+    """Labels of structures one after the other: `n_atoms` and `energy` (n,), `forces` (N, 3), `stress` (n, 3, 3)."""
+    return {
+        "n_atoms": np.array([len(one.forces) for one in labels]),
+        "energy": np.array([one.energy for one in labels]),
+        "forces": np.concatenate([one.forces for one in labels]),
+        "stress": np.stack([one.stress for one in labels]),
+    }
+
+
+def as_labels(arrays: Mapping[str, np.ndarray]) -> list[BaselineLabels]:
+    """Labels of such arrays."""
+    forces = np.split(arrays["forces"], np.cumsum(arrays["n_atoms"])[:-1])
+    energies, stresses = arrays["energy"].tolist(), arrays["stress"]
+    return [BaselineLabels(*values) for values in zip(energies, forces, stresses, strict=True)]
+
+
+def write_whole(place: Path, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Write arrays to a file that is there whole or not at all; to one with a new name where the place is a folder."""
+    folder = place if place.is_dir() else place.parent
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as partial:
+        np.savez(partial, **arrays)
+    file = Path(partial.name).with_suffix(".npz") if place.is_dir() else place
+    os.replace(partial.name, file)
+    return file

@@ -1,8 +1,9 @@
 """What a frozen baseline model gives for structures, and under which names their graphs carry it."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 
@@ -54,3 +55,23 @@ def residual(structure: Structure, identity: str | None) -> Structure:
         if (value := getattr(structure, name)) is not None
     }
     return replace(structure, **left, baselines={})
+
+
+class Residuals(Sequence[Structure]):
+    """Structures with what a baseline leaves of their energies, forces and stresses, made when they are asked for."""
+
+    def __init__(self, structures: Sequence[Structure], identity: str) -> None:
+        self.structures = structures
+        self.identity = identity
+
+    def __len__(self) -> int:
+        return len(self.structures)
+
+    @overload
+    def __getitem__(self, number: int) -> Structure: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Structure]: ...
+    def __getitem__(self, number: int | slice) -> Structure | list[Structure]:
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(len(self)))]
+        return residual(self.structures[number], self.identity)

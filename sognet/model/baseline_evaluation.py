@@ -14,6 +14,7 @@ from sognet.data.baseline_cache import BaselineCache
 from sognet.data.baseline_labels import BaselineLabels, geometry_key
 from sognet.data.graph import build_batch
 from sognet.data.splits import Splits
+from sognet.data.streaming.sharded import ShardedStructures
 from sognet.data.structure import Structure, unknown_elements
 from sognet.errors import InputError
 from sognet.model.calculator_baseline import CalculatorBaseline
@@ -41,36 +42,66 @@ def evaluate_baseline(
 
     Parameters
     ----------
-    baseline, splits : that of a model; a data set in memory.
+    baseline, splits : that of a model; a data set in memory, or a prepared one, whose blocks are read one by one.
     root : folder of data sets (`paths.data`), which keeps the values; by default the user's cache.
     device : where to compute; by default where the baseline is.
 
     Raises
     ------
-    InputError : streamed structures; an element that the baseline does not know, or energies or forces of it that are
-        not finite, by file and frame.
+    InputError : an element that the baseline does not know, or energies or forces of it that are not finite, by file
+        and frame; values of a prepared data set that cannot be kept.
     """
     if baseline is None:
         return
-    if splits.statistics is not None:
-        raise InputError(
-            "a model with a baseline trains on structures in memory, not on prepared ones; give the files, "
-            "dataset=files dataset.path=..."
-        )
-    identity = baseline.identity
-    structures = [s for _, members in splits for s in members if identity not in s.baselines]
+    identity, device = baseline.identity, device or baseline.device
+    cache = BaselineCache(identity, root)
+    for _, members in splits:
+        if isinstance(members, ShardedStructures):
+            _evaluate_blocks(baseline, members, cache, device)
+    structures = [
+        s for _, members in splits if isinstance(members, list) for s in members if identity not in s.baselines
+    ]
     check_baseline_elements(baseline.species, structures)
     if isinstance(baseline, CalculatorBaseline):
         baseline.check(structures)
-    cache = BaselineCache(identity, root)
     known = cache.find(structures)
     if any(geometry_key(s) not in known for s in structures):
         with cache.alone():
             known |= cache.find(structures)
             left = {key: s for s in structures if (key := geometry_key(s)) not in known}
-            known |= _computed(baseline, left, cache, device or baseline.device)
+            known |= _computed(baseline, left, cache, device)
     for structure in structures:
         structure.baselines[identity] = known[geometry_key(structure)]
+
+
+def _evaluate_blocks(
+    baseline: SOGNet | CalculatorBaseline, structures: ShardedStructures, cache: BaselineCache, device: torch.device
+) -> None:
+    """Have structures of a prepared data set bring what a baseline gives; what was computed of it is kept."""
+    from sognet.data.streaming.baseline_blocks import BaselineBlocks
+
+    kept = BaselineBlocks(cache.folder)
+    places = [structures.block_of_shard(block) for block in range(len(structures.files))]
+    if not all(kept.file(*place).is_file() for place in places):
+        with cache.alone():
+            missing = [block for block, place in enumerate(places) if not kept.file(*place).is_file()]
+            count = sum(len(structures.members(block)) for block in missing)
+            logger.info("the baseline is evaluated once for %d structures and kept in %s", count, cache.folder)
+            baseline = copy.deepcopy(baseline).double().to(device)
+            for block in tracked(missing, "baseline"):
+                members = [structures[number] for number in structures.members(block)]
+                kept.write(*places[block], _of_block(baseline, members))
+    structures.baselines[baseline.identity] = kept
+
+
+def _of_block(baseline: SOGNet | CalculatorBaseline, structures: Sequence[Structure]) -> list[BaselineLabels]:
+    check_baseline_elements(baseline.species, structures)
+    if isinstance(baseline, CalculatorBaseline):
+        baseline.check(structures)
+    keys, found = [geometry_key(s) for s in structures], {}
+    for batch in _batches(dict(zip(keys, structures, strict=True)), _at_once(baseline)):
+        found |= _of_batch(baseline, batch)
+    return [found[key] for key in keys]
 
 
 def check_baseline_elements(species: Sequence[str], structures: Sequence[Structure]) -> None:
@@ -93,10 +124,9 @@ def _computed(
     baseline = copy.deepcopy(baseline).double().to(device)
     found: dict[bytes, BaselineLabels] = {}
     unkept: dict[bytes, BaselineLabels] = {}
-    at_once = 1 if isinstance(baseline, CalculatorBaseline) else ATOMS_AT_ONCE  # whose error tells the structure
     last = time.monotonic()
     try:
-        for batch in tracked(list(_batches(structures, at_once)), "baseline"):
+        for batch in tracked(list(_batches(structures, _at_once(baseline))), "baseline"):
             unkept |= _of_batch(baseline, batch)
             if time.monotonic() - last > KEPT_EVERY:
                 cache.add(unkept)
@@ -104,6 +134,10 @@ def _computed(
     finally:
         cache.add(unkept)
     return found | unkept
+
+
+def _at_once(baseline: SOGNet | CalculatorBaseline) -> int:
+    return 1 if isinstance(baseline, CalculatorBaseline) else ATOMS_AT_ONCE  # its error tells the structure
 
 
 def _batches(structures: dict[bytes, Structure], at_once: int) -> Iterator[dict[bytes, Structure]]:

@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sognet.data import Splits, Stage, Structure, StructureDataModule, cached_statistics
-from sognet.data.baseline_labels import residual
+from sognet.data.baseline_labels import Residuals
 from sognet.data.label_spread import label_spreads
 from sognet.data.slabs import leave_out_slabs
 from sognet.data.split_contents import contents
@@ -71,7 +71,8 @@ def starting_model(config: DictConfig, splits: Splits, last: Path | None) -> SOG
         structures = with_baseline(config, baseline, splits)
         counts_neighbors = config.model.short_range.get("n_neighbors", 0.0) is None
         cutoff = config.model.short_range.cutoff if counts_neighbors else None
-        found = splits.statistics or cached_statistics(structures, cutoff, config.paths.data)
+        known = splits.statistics if baseline is None else None  # of the labels as they are
+        found = known or cached_statistics(structures, cutoff, config.paths.data)
         model = build_model(config.model, found, structures, trust)
         fitted = config.model.reference_energies is None
         initialize(model, structures, config.model.get("initial_charges"), fitted)
@@ -289,7 +290,7 @@ def set_scales(loss: PotentialLoss, structures: Sequence[Structure], baseline: S
     if not loss.needs_scales:
         return
     if baseline is not None:
-        structures = [residual(structure, baseline.identity) for structure in structures]
+        structures = Residuals(structures, baseline.identity)
     loss.scales.update(label_spreads(structures))
     units = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
     used = [name for name in TARGETS if loss.uses(name)]

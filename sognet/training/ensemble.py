@@ -173,9 +173,9 @@ def report_members(config: DictConfig) -> float:
     models = load_committee(checkpoints, "cpu" if on_cpu else "cuda", trust=trust)
     add_targets(config.loss.get("targets") or ())
     splits = shared_splits([trained_configuration(file).get("dataset") for file in checkpoints], checkpoints, trust)
-    splits = reported_splits(config, splits)
     for model in models:
         evaluate_baseline(model.baseline, splits, config.paths.data)
+    splits = reported_splits(config, splits)
     predictions = {
         name: predict_splits(model, splits, config.batch.eval_batch_size, config.loss.stress > 0)
         for name, model in zip(names, models, strict=True)

@@ -1,6 +1,7 @@
 """A baseline is evaluated once for each structure, and what it gives is found again."""
 
 import logging
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,11 @@ import pytest
 from own_models import Repulsive
 from structures import NO_TARGETS, labelled_atoms, random_atoms
 
-from sognet.data import Keys, Splits, Statistics, Structure
+from sognet.data import Keys, Splits, Structure, stream
 from sognet.data.baseline_labels import geometry_key, residual
 from sognet.data.graph import build_batch
+from sognet.data.streaming.baseline_blocks import BaselineBlocks
+from sognet.data.streaming.preparation import prepare
 from sognet.errors import InputError
 from sognet.model import SOGNet, baseline_evaluation
 from sognet.model.baseline_evaluation import evaluate_baseline
@@ -129,10 +132,62 @@ def test_what_is_not_finite_is_named(baseline, tmp_path):
         evaluate_baseline(baseline, Splits("a", structures(1)), tmp_path)
 
 
-def test_prepared_data_are_refused(baseline):
-    streamed = Splits("a", structures(1), statistics=Statistics(["Na"], {}, {}, 1.0))
-    with pytest.raises(InputError, match="dataset=files"):
-        evaluate_baseline(baseline, streamed)
+@pytest.fixture
+def prepared(tmp_path):
+    """23 structures, in blocks of a few each and several shards."""
+    prepare(Splits("a", structures(20), structures(3, seed=50)), tmp_path / "prepared", shard_atoms=100, block_atoms=30)
+    return str(tmp_path / "prepared")
+
+
+def test_prepared_structures_bring_the_same_values_and_are_evaluated_once(baseline, prepared, tmp_path):
+    streamed, in_memory = stream(prepared, shuffle_atoms=20), structures(20)
+    evaluate_baseline(baseline, Splits("a", in_memory), tmp_path / "memory")
+    before = calls(baseline)
+    evaluate_baseline(baseline, streamed, tmp_path)
+    evaluate_baseline(baseline, again := stream(prepared), tmp_path)
+    assert calls(baseline) == before + 23
+    assert baseline.identity in again.val[2].baselines
+    for members in (streamed.train, pickle.loads(pickle.dumps(again.train)), again.train[::1]):
+        for number in np.random.default_rng(0).permutation(20):
+            found, expected = (s[number].baselines[baseline.identity] for s in (members, in_memory))
+            assert found.energy == pytest.approx(expected.energy, abs=1e-12)
+            np.testing.assert_allclose(found.forces, expected.forces, atol=1e-12)
+            np.testing.assert_allclose(found.stress, expected.stress, atol=1e-12)
+    assert len(streamed.train._held_labels) <= len(streamed.train._held) < len(streamed.train.files)
+
+
+def test_an_interrupted_evaluation_of_prepared_data_goes_on_with_the_next_block(baseline, prepared, tmp_path):
+    streamed = stream(prepared)
+    of_first = len(streamed.train.members(0))
+    write, written = BaselineBlocks.write, []
+
+    def interrupted(self, *arguments):
+        if written:
+            raise KeyboardInterrupt
+        written.append(write(self, *arguments))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaselineBlocks, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate_baseline(baseline, streamed, tmp_path)
+    before = calls(baseline)
+    evaluate_baseline(baseline, streamed, tmp_path)
+    assert calls(baseline) - before == 23 - of_first
+
+
+def test_broken_values_of_prepared_data_are_named(baseline, prepared, tmp_path):
+    streamed = stream(prepared)
+    evaluate_baseline(baseline, streamed, tmp_path)
+    for file in (tmp_path / "baselines" / baseline.identity / "blocks").glob("*.npz"):
+        file.write_bytes(b"broken")
+    with pytest.raises(InputError, match="delete the file"):
+        streamed.train[0]
+
+
+def test_values_of_prepared_data_must_be_kept(baseline, prepared, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(InputError, match=r"cannot be kept .* paths.data="):
+        evaluate_baseline(baseline, stream(prepared), tmp_path / "file")
 
 
 def test_the_residual_is_what_it_leaves(baseline, tmp_path, caplog):

@@ -21,6 +21,8 @@ from sognet.errors import InputError
 from sognet.extras import require
 
 if TYPE_CHECKING:
+    from sognet.data.baseline_labels import BaselineLabels
+    from sognet.data.streaming.baseline_blocks import BaselineBlocks
     from sognet.data.streaming.shards import Block
 
 FORMAT = 1
@@ -77,6 +79,7 @@ class ShardedStructures(Sequence[Structure]):
         earlier version has prepared them.
     blocks : (n_blocks + 1,), the first structure of each block, and their number.
     shuffle_atoms : atoms of a window of the shuffling.
+    baselines : where the values of baselines that the structures shall bring are, by the baseline's identity.
     """
 
     def __init__(
@@ -92,7 +95,9 @@ class ShardedStructures(Sequence[Structure]):
         self.slabs = entry.get("slabs")
         self.cutoff = cutoff
         self.shuffle_atoms = shuffle_atoms
+        self.baselines: dict[str, BaselineBlocks] = {}
         self._held: OrderedDict[int, Block] = OrderedDict()
+        self._held_labels: dict[tuple[int, str], list[BaselineLabels]] = {}
         self._held_atoms = 0
 
     def __len__(self) -> int:
@@ -109,10 +114,23 @@ class ShardedStructures(Sequence[Structure]):
             raise IndexError(f"structure {number} of {len(self)}")
         number %= len(self)
         block = int(np.searchsorted(self.blocks, number, "right")) - 1
-        return self._block(block).structure(number - int(self.blocks[block]))
+        within = number - int(self.blocks[block])
+        structure = self._block(block).structure(within)
+        for identity in self.baselines:
+            structure.baselines[identity] = self._labels(block, identity)[within]
+        return structure
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_held": OrderedDict(), "_held_atoms": 0}
+        return self.__dict__ | {"_held": OrderedDict(), "_held_labels": {}, "_held_atoms": 0}
+
+    def block_of_shard(self, block: int) -> tuple[Path, int]:
+        """File of a block, and its number in the file."""
+        file, within = self.files[block]
+        return self.folder.path(file), within
+
+    def members(self, block: int) -> range:
+        """Numbers of the structures of a block."""
+        return range(*self.blocks[block : block + 2].tolist())
 
     def n_edges(self, cutoff: float) -> np.ndarray:
         """Edges of each structure's graph, (n_structures,), as counted at preparation.
@@ -134,12 +152,21 @@ class ShardedStructures(Sequence[Structure]):
         if number in self._held:
             self._held.move_to_end(number)
             return self._held[number]
-        file, within = self.files[number]
-        block = self._held[number] = read_block(self.folder.path(file), within)
+        block = self._held[number] = read_block(*self.block_of_shard(number))
         self._held_atoms += self._atoms(number)
         while self._held_atoms > 2 * self.shuffle_atoms and len(self._held) > 1:
-            self._held_atoms -= self._atoms(self._held.popitem(last=False)[0])
+            left, _ = self._held.popitem(last=False)
+            self._held_atoms -= self._atoms(left)
+            for identity in self.baselines:
+                self._held_labels.pop((left, identity), None)
         return block
+
+    def _labels(self, block: int, identity: str) -> "list[BaselineLabels]":
+        """What a baseline gives for the structures of a block that is held."""
+        if (block, identity) not in self._held_labels:
+            read = self.baselines[identity].read(*self.block_of_shard(block))
+            self._held_labels[block, identity] = read
+        return self._held_labels[block, identity]
 
     def _atoms(self, block: int) -> int:
         return int(self.contents.n_atoms[self.blocks[block] : self.blocks[block + 1]].sum())

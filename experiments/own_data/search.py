@@ -46,6 +46,8 @@ CHANGES: dict[str, list[str]] = {
     "former_rate_1e-2_betas_0.95": [*FORMER, RATE, BETAS],
     "limit_1_betas_0.95": [LIMIT, BETAS],
     "limit_1_rate_1e-2_betas_0.95": [LIMIT, RATE, BETAS],
+    "kernel_1": ["module.kernel_lr_factor=1"],
+    "kernel_0.01": ["module.kernel_lr_factor=0.01"],
     "wide": ["model.energy_hidden=[64,32]"],
     "latents_4": ["model.n_latent=4"],
     "cutoff_6": ["model.short_range.cutoff=6"],

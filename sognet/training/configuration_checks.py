@@ -207,8 +207,8 @@ def contradictions(config: DictConfig, overrides: Sequence[str] = ()) -> Iterato
     usual = {"kernel_lr_factor": 1.0, "latent_lr_factor": 1.0, "kernel_weight_decay": 0.0}
     if any(config.module.get(name, value) != value for name, value in usual.items()):
         yield (
-            "optimizer=lbfgs has no module.kernel_lr_factor, latent_lr_factor or kernel_weight_decay; leave them out "
-            "or set optimizer=adam"
+            "optimizer=lbfgs has no rates of parts: set module.kernel_lr_factor=1 module.latent_lr_factor=1 "
+            "module.kernel_weight_decay=0, or optimizer=adam"
         )
 
 

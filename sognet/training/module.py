@@ -200,7 +200,7 @@ class PotentialModule(lightning.LightningModule):
         except ValueError as error:
             raise InputError(
                 f"optimizer: {error}; module.kernel_lr_factor, latent_lr_factor and kernel_weight_decay need one with "
-                "parameter groups"
+                "parameter groups: set them to 1, 1 and 0"
             ) from None
         for group in optimizer.param_groups:
             if group.get("part") == "kernel":

@@ -102,6 +102,7 @@ def test_values_that_stand_for_others_are_accepted():
 
 
 def test_lbfgs_takes_all_structures_in_one_batch():
+    checked(*LBFGS)
     config = composed(*LBFGS, "batch.batch_size=4")
     check_one_batch(config, 4)
     with pytest.raises(InputError, match=r"all 5 .* set batch.batch_size=5"):

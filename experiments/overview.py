@@ -28,6 +28,7 @@ END = """
 What models do in simulations is in [electrolyte_md](electrolyte_md/README.md), [water_md](water_md/README.md) and
 [slab](slab/README.md), and one liquid in all engines in [engines](engines/README.md). Speed and memory are in
 [benchmarks](benchmarks/README.md), and what the defaults reach on data of any kind in [own_data](own_data/README.md).
+A committee that chooses its own structures is in [active_learning](active_learning/README.md).
 """
 
 

@@ -1,6 +1,6 @@
 """Active learning of an ion pair: simulate, collect, label, train again, until the committee is calm.
 
-python experiments/active_learning/loop.py [--rounds 8] [--steps 1000] [--limit 0.25]
+python experiments/active_learning/loop.py [--rounds 8] [--steps 300] [--limit 0.25] [--calm 0.05]
 
 Starts from 20 structures near the minimum. Every command is kept in its folder below the outputs; what is finished is
 not run again. At the end the same number of random structures is trained for comparison, and both meet a trajectory of
@@ -22,10 +22,11 @@ from matplotlib.figure import Figure
 from sognet.data.datasets.generators.molecule_pairs import MOLECULES
 
 TEMPERATURE = 500.0  # K
-TIMESTEP = 0.5  # fs
+TIMESTEP = 1.0  # fs
 START = 20
 DISPLACEMENT = 0.05  # Å
 SIMULATIONS = 2  # in each round, with velocities of their own
+SPACING = 40  # steps between collected frames at least
 
 
 def main() -> None:
@@ -34,11 +35,12 @@ def main() -> None:
     parser.add_argument("--outputs", type=Path, default=Path("outputs/active_learning"))
     parser.add_argument("--figures", type=Path, default=Path(__file__).parent, help="folder to draw into")
     parser.add_argument("--rounds", type=int, default=8, help="at most")
-    parser.add_argument("--steps", type=int, default=1000, help="training steps of each member")
-    parser.add_argument("--md-steps", type=int, default=2000, help="of each simulation")
+    parser.add_argument("--steps", type=int, default=300, help="training steps of each member")
+    parser.add_argument("--md-steps", type=int, default=1000, help="of each simulation")
     parser.add_argument("--limit", type=float, default=0.25, help="eV/Å, of a calm committee")
+    parser.add_argument("--calm", type=float, default=0.05, help="share of uncertain frames at which the loop ends")
     options = parser.parse_args()
-    outputs = options.outputs
+    outputs, calm = options.outputs, options.calm * SIMULATIONS * options.md_steps / SPACING
     minimum = relaxed(outputs / "minimum.extxyz")
     test = reference_trajectory(minimum, outputs / "test.extxyz", seed=1)
     data, rows = [random_structures(minimum, START, outputs / "start", seed=0)], []
@@ -48,7 +50,7 @@ def main() -> None:
         new = simulate(folder, minimum, options)
         rows.append((sum(len(read(f, ":")) for f in data), errors(folder / "committee", test), len(new)))
         print(f"round {number}: {rows[-1][0]} structures, F {rows[-1][1]:.1f} meV/Å, {len(new)} uncertain", flush=True)
-        if not new:
+        if len(new) <= calm:
             break
         write(folder / "uncertain.extxyz", new, format="extxyz")
         data.append(label(folder / "uncertain.extxyz", folder / "labels"))
@@ -94,9 +96,9 @@ def reference_trajectory(minimum: Atoms, path: Path, seed: int) -> list[Atoms]:
         bath = Langevin(
             atoms, TIMESTEP * units.fs, temperature_K=TEMPERATURE, friction=0.02 / units.fs, fixcm=False, rng=rng
         )
-        bath.run(1000)
+        bath.run(500)
         for _ in range(100):
-            bath.run(40)
+            bath.run(20)
             frames.append(atoms.copy())
         write(path.with_suffix(".xyz"), frames, format="extxyz", columns=["symbols", "positions"])
         label(path.with_suffix(".xyz"), path.parent / "test")
@@ -127,8 +129,8 @@ def label(path: Path, folder: Path) -> Path:
 def train(data: list[Path], folder: Path, steps: int) -> None:
     """A committee of three, from scratch."""
     if not (folder / "summary.json").exists():
-        path = f"dataset.path=[{','.join(map(str, data))}]"
-        sognet("train", path, "ensemble=3", f"steps={steps}", "test=false", "logger=csv", f"hydra.run.dir={folder}")
+        settings = [f"dataset.path=[{','.join(map(str, data))}]", "dataset.test_fraction=0", f"steps={steps}"]
+        sognet("train", *settings, "ensemble=3", "test=false", "logger=csv", f"hydra.run.dir={folder}")
 
 
 def simulate(folder: Path, minimum: Atoms, options: argparse.Namespace) -> list[Atoms]:
@@ -138,12 +140,12 @@ def simulate(folder: Path, minimum: Atoms, options: argparse.Namespace) -> list[
     for seed in range(SIMULATIONS):
         run = folder / f"simulation_{seed}"
         if not (run / "final.extxyz").exists():
-            length = [f"simulation.steps={options.md_steps}", f"simulation.timestep={TIMESTEP}", "simulation.every=40"]
+            length = [f"simulation.steps={options.md_steps}", f"simulation.timestep={TIMESTEP}", "simulation.every=20"]
             uncertain = [
                 f"simulation.uncertainty.collect={options.limit}",
                 f"simulation.uncertainty.stop={8 * options.limit}",
-                "simulation.uncertainty.max_frames=8",
-                "simulation.uncertainty.min_steps=40",
+                f"simulation.uncertainty.max_frames={options.md_steps // SPACING}",
+                f"simulation.uncertainty.min_steps={SPACING}",
             ]
             files = [f"checkpoint={folder / 'committee'}", f"structure={folder / 'start.extxyz'}"]
             files += [f"seed={seed + 100 * int(folder.name.split('_')[1])}", f"hydra.run.dir={run}"]

@@ -30,20 +30,24 @@ CURVES = (("NH4+", "BF4-"), ("NH4+", "PF6-"), ("NH4+", "NO3-"), ("NH4+", "NH4+")
 NEAR = ["model/long_range=power_law_near", "model.total_charge=true"]
 MODELS = {
     "without": ["model/long_range=none"],
+    "full_rate": ["module.kernel_lr_factor=1"],
     "defaults": [],
-    "slow": ["module.kernel_lr_factor=0.1"],
     "slower": ["module.kernel_lr_factor=0.01"],
+    "defaults_seed_1": ["seed=1"],
+    "slower_seed_1": ["module.kernel_lr_factor=0.01", "seed=1"],
     "fixed": ["model.long_range.trainable=false"],
-    "near": NEAR,
+    "near": [*NEAR, "module.kernel_lr_factor=1"],
     "near_fixed": [*NEAR, "model.long_range.trainable=false"],
 }
 LABELS = {
     "without": "short range",
+    "full_rate": "kernel at the rate of the rest",
     "defaults": "defaults",
-    "slow": "kernel at a tenth of the rate",
     "slower": "kernel at a hundredth of the rate",
+    "defaults_seed_1": "defaults, seed 1",
+    "slower_seed_1": "kernel at a hundredth of the rate, seed 1",
     "fixed": "1/r from 5 Å on, fixed",
-    "near": "1/r from 3 Å on, learned, total charge",
+    "near": "1/r from 3 Å on, learned at the rate of the rest, total charge",
     "near_fixed": "1/r from 3 Å on, fixed, total charge",
 }
 

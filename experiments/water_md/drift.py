@@ -22,7 +22,7 @@ CONSERVED = "conserved energy (eV)"
 def print_drift(model: Path, start: Path, folder: Path, picoseconds: float) -> None:
     """Drift of the energy in double and in single precision, and the momentum by each way to sum."""
     words = [f"checkpoint={model}", f"structure={start}", f"simulation.every={EVERY}", "simulation.restart_every=2000"]
-    first = simulate(folder / "equilibration", 2.0, TIMESTEP, "simulation=nvt", *words) / "final.extxyz"
+    first = simulate(folder / "equilibration", 1.0, 2 * TIMESTEP, "simulation=nvt", *words) / "final.extxyz"
     words[1] = f"structure={first}"
     print("| precision | step, fs | ps | drift, eV/atom/ps | spread | drift of H̃ | spread of H̃, eV/atom | K |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")

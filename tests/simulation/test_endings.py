@@ -1,5 +1,6 @@
 """Simulations that cannot go on, or cannot begin, end in one line with everything on disk."""
 
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,3 +106,17 @@ def test_what_cannot_be_written_whole_is_taken_back(tmp_path):
     file.append("two\n")
     file.cut(4)
     assert (tmp_path / "a").read_text() == "one\n"
+
+
+def test_half_a_piece_is_taken_back(tmp_path):
+    file, limits = GrowingFile(tmp_path / "a"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    file.append("one\n")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"a: cannot be written \(File too large\)"):
+            file.append("two\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "a").read_text() == "one\n"
+    file.cut(0)
+    assert not (tmp_path / "a").exists()

@@ -17,6 +17,7 @@ from structures import random_atoms
 
 from sognet.data.io.h5md import h5md_frames
 from sognet.errors import InputError
+from sognet.simulation import h5md_trajectory
 from sognet.simulation.h5md_trajectory import COUNT, H5MDTrajectory
 
 ENDLESS = """
@@ -115,6 +116,26 @@ def test_a_file_that_is_cut_has_the_first_frames_and_grows(tmp_path):
     assert not list(tmp_path.glob("*.part"))
     with pytest.raises(InputError, match="has 61 frames, and had 62 when the restart file was written"):
         file.restore(0, {COUNT: np.array(62)})
+
+
+def test_a_frame_counts_when_its_step_is_there(tmp_path, monkeypatch):
+    """A kill between the values of a frame and its step leaves values that the next frame replaces."""
+    file = H5MDTrajectory(tmp_path / "a.h5md")
+    put(file, range(3))
+    written = h5md_trajectory._put
+
+    def killed(dataset, n, value):
+        if dataset.name.endswith("/step"):
+            raise KeyboardInterrupt
+        written(dataset, n, value)
+
+    monkeypatch.setattr(h5md_trajectory, "_put", killed)
+    with pytest.raises(KeyboardInterrupt):
+        put(file, [7])
+    monkeypatch.undo()
+    assert steps_of(file.path) == [0, 1, 2]
+    put(file, [3, 4])
+    assert steps_of(file.path) == [0, 1, 2, 3, 4]
 
 
 def test_a_full_disk_leaves_whole_frames(tmp_path):

@@ -69,6 +69,13 @@ def test_all_formats_have_the_same_frames(ending, pbc, tmp_path):
         assert one.info == pytest.approx(other.info)
 
 
+@pytest.mark.parametrize("ending", ["extxyz", "traj", "h5md"])
+def test_a_thermostat_that_holds_the_centre_leaves_no_constraint_in_the_frames(ending, tmp_path):
+    """Which would be taken for fixed atoms by what starts from a frame."""
+    begun(tmp_path, replace(of_format(ending), ensemble="nvt"))
+    assert not frames_in(tmp_path / f"trajectory.{ending}")[0].constraints
+
+
 @pytest.mark.parametrize("ending", ["traj", "h5md"])
 def test_an_analysis_reads_all_formats(ending, tmp_path):
     begun(tmp_path, of_format(ending)).run()

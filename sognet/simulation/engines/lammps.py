@@ -145,8 +145,8 @@ class LAMMPSEngine:
         settings = self.settings
         time, kelvin = settings.thermostat_time / 1000, f"{settings.temperature!s} {settings.temperature!s}"
         seed = int(self.rng.integers(1, 10**8))
-        # degrees of freedom: LAMMPS takes off three for the centre of mass, which fixed atoms hold already
-        held = self.fixed.any()
+        # degrees of freedom: LAMMPS takes off three for the centre of mass, which neither fixed atoms nor one atom have
+        held = self.fixed.any() or len(self.atoms) == 1
         match settings.ensemble, settings.thermostat:
             case "nve", _:
                 return ["fix move moving nve"]

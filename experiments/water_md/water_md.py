@@ -24,6 +24,7 @@ QUANTITIES = "quantities=[rdf,charge_structure,msd,hydrogen_bonds]"
 DATA = "data"
 NAMES = {DATA: "frames of the data", "long range": "with the layer", "short range": "short range alone"}
 COLOURS = {DATA: "k", "long range": "tab:blue", "short range": "tab:orange"}
+CAGE = 1.0  # ps, until which neighbours hold a molecule, and its mean-square displacement says nothing of diffusion
 PEAKS = {"O-O": (2.5, 3.1), "O-H": (1.5, 2.1), "H-H": (2.0, 2.8)}  # Å, where the first one between molecules is
 
 
@@ -111,8 +112,9 @@ def print_table(found: dict[str, Path], large: dict[str, Path], models: dict[str
 
 
 def diffusion_of_oxygen(numbers: dict) -> str:
-    """With its error, 10⁻⁹ m²/s; nothing where the trajectory is too short for it."""
-    if "O" not in (found := numbers["msd"]["diffusion"]):
+    """With its error, 10⁻⁹ m²/s; nothing where the fit begins within the cage, or the MSD is no line there."""
+    found = numbers["msd"]["diffusion"]
+    if "O" not in found or found["fit (ps)"][0] < CAGE or not 0.8 < found["O"]["power of t"] < 1.2:
         return ""
     value, error = (1e9 * found["O"][name] for name in ("D (m²/s)", "error (m²/s)"))
     return f"{value:.2f} ± {error:.2f}"

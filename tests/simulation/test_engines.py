@@ -131,6 +131,35 @@ def assert_stretched_along_axes(atoms: Atoms, before: Atoms, barostat: str) -> N
     assert np.ptp(stretches) > 1e-6 if barostat == "anisotropic" else np.ptp(stretches) < 1e-9
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_cells_with_long_tilts_and_atoms_far_outside_breathe_as_well(engine, tmp_path):
+    """Neither the lattice that an engine prefers nor its wrapping shows in the atoms."""
+    atoms = turned()
+    atoms.set_cell(np.array([[1, 0, 0], [-2, 1, 0], [3, -4, 1]]) @ atoms.cell.array)
+    atoms.positions[[0, 3]] += [[2.0], [-3.0]] * atoms.cell.array[0]
+    settings = settings_of("isotropic", barostat_time=50.0, pressure=1.0, thermostat_time=20.0)
+    if engine == "lammps":
+        with pytest.raises(InputError, match=r"engine=lammps changes no cells with such long tilts; .*niggli_reduce"):
+            made(tmp_path, settings, atoms.copy(), engine)
+        atoms.set_cell(turned().cell)
+    simulation = begun(tmp_path, settings, atoms.copy(), engine)
+    simulation.run()
+    factor = np.cbrt(simulation.atoms.get_volume() / atoms.get_volume())
+    assert abs(factor - 1) > 1e-6
+    np.testing.assert_allclose(simulation.atoms.cell.array, factor * atoms.cell.array, atol=1e-6)
+    shifts = simulation.atoms.get_scaled_positions(wrap=False) - atoms.get_scaled_positions(wrap=False)
+    assert np.abs(shifts).max() < 0.4
+
+
+@pytest.mark.parametrize("barostat", BAROSTATS)
+def test_the_box_of_openmm_is_the_cell_of_the_atoms(barostat, tmp_path):
+    pytest.importorskip("openmm")
+    simulation = begun(tmp_path, settings_of(barostat, barostat_time=40.0, pressure=1.0), turned(), "openmm")
+    simulation.run()
+    vectors = simulation.engine.context.getState(positions=True).getPeriodicBoxVectors(asNumpy=True)._value
+    np.testing.assert_allclose(np.diag(10 * vectors), np.diag(triangular(simulation.atoms.cell.array)[0]), rtol=1e-9)
+
+
 @pytest.mark.parametrize(("engine", "bath"), BATHS)
 def test_baths_go_on_from_a_restart_file(engine, bath, tmp_path):
     """Deterministic ones along the same trajectory; OpenMM's barostat draws random numbers."""

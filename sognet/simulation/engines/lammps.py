@@ -22,6 +22,9 @@ VELOCITY = 1000 * units.fs
 BAR = 1e4
 """bar in one GPa."""
 
+LARGEST_TILT = 1.5
+"""Of the length along which a vector is tilted, at constant pressure."""
+
 OPEN_BOX = 10.0
 """Å of the box of structures with open directions; LAMMPS widens it to hold the atoms."""
 
@@ -47,6 +50,8 @@ class LAMMPSEngine:
         check_offered("lammps", atoms, settings, OFFERED)
         if settings.ensemble == "npt" and settings.barostat == "anisotropic":
             _check_rectangular(atoms)
+        if settings.ensemble == "npt":
+            _check_tilts(atoms)
         self.atoms, self.settings, self.rng = atoms, settings, rng
         self.fixed = fixed_atoms(atoms)
         self.lammps = start_lammps()
@@ -175,6 +180,16 @@ def _check_rectangular(atoms: Atoms) -> None:
         raise InputError(
             "simulation.barostat=anisotropic: engine=lammps changes rectangular cells in this way only; use "
             "simulation.barostat=isotropic, or engine=ase"
+        )
+
+
+def _check_tilts(atoms: Atoms) -> None:
+    """Refuse long tilts, at which LAMMPS' barostat ends."""
+    lower, _ = triangular(atoms.cell.array)
+    if (np.abs(lower[[1, 2, 2], [0, 0, 1]]) > LARGEST_TILT * lower[[0, 0, 1], [0, 0, 1]]).any():
+        raise InputError(
+            "simulation=npt: engine=lammps changes no cells with such long tilts; give the same lattice by shorter "
+            "vectors, as ase.build.niggli_reduce does, or use engine=ase"
         )
 
 

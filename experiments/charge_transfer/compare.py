@@ -1,6 +1,6 @@
 """Trains with and without the long-range layer, and compares errors and the energy along the atom that moves.
 
-python experiments/charge_transfer/compare.py [--minutes 8] [--sets nacl_atom nacl_ion carbon]
+python experiments/charge_transfer/compare.py [--minutes 10 | --steps 5000] [--sets nacl_atom nacl_ion]
 
 Runs that are finished are not trained again.
 """
@@ -12,8 +12,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from ase.io import read
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import pearsonr
 
 from sognet import SOGNetCalculator
 from sognet.data.datasets.generators.charged_systems import PATH, path_cluster
@@ -24,19 +26,24 @@ from sognet.data.labelling.labels import label_structures
 SETS = {
     "nacl_atom": ["dataset.system=nacl_clusters", "dataset.removed=atom", "model.short_range.cutoff=5.29"],
     "nacl_ion": ["dataset.system=nacl_clusters", "dataset.removed=ion", "model.short_range.cutoff=5.29"],
-    "carbon": ["dataset.system=carbon_chain", "model.short_range.cutoff=4.23"],
 }
-NAMES = {"nacl_atom": "Na₉Cl₈⁺, Na₈Cl₈⁺", "nacl_ion": "Na₉Cl₈⁺, Na₈Cl₈", "carbon": "C₁₀H₂, C₁₀H₃⁺"}
+NAMES = {"nacl_atom": "Na₉Cl₈⁺, Na₈Cl₈⁺", "nacl_ion": "Na₉Cl₈⁺, Na₈Cl₈"}
 MODELS = {
     "without": ["model/long_range=none"],
     "charge": ["model/long_range=none", "model.total_charge=true"],
     "with": ["model.total_charge=true"],
+    "full_rate": ["model.total_charge=true", "module.kernel_lr_factor=1"],
 }
-LABELS = {"without": "short range", "charge": "short range, total charge", "with": "with the layer, total charge"}
+LABELS = {
+    "without": "short range",
+    "charge": "short range, total charge",
+    "with": "with the layer, total charge",
+    "full_rate": "the same, kernel at the rate of the rest",
+}
 PUBLISHED = {
     ("nacl_atom", "without"): (48.9, 1.58),
     ("nacl_atom", "with"): (4.02, 0.124),
-    ("carbon", "with"): (33.5, 0.67),
+    ("nacl_atom", "full_rate"): (4.02, 0.124),
 }
 """Force (meV/Å) and energy RMSE (meV/atom) with DFT data, [CACE-LES] without and [SOG-Net] with the layer."""
 
@@ -46,7 +53,8 @@ POINTS = np.linspace(*PATH, 25)  # Å
 def main() -> None:
     """Train what is not trained, print the tables and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=8.0, help="of each training")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of each training")
+    parser.add_argument("--steps", type=int, help="of each training, in place of minutes")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--models", nargs="+", choices=MODELS, default=["without", "with"])
     parser.add_argument("--outputs", type=Path, default=Path("outputs/charge_transfer"))
@@ -55,33 +63,45 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.sets:
         for model in options.models:
-            train(
-                options.outputs / f"{name}_{model}", [*SETS[name], *MODELS[model], *options.settings], options.minutes
-            )
-    print("| set | model | published F | F, test | published E | E, test |\n| --- | --- | ---: | ---: | ---: | ---: |")
+            length = f"steps={options.steps}" if options.steps else f"time={60 * options.minutes:g}s"
+            train(options.outputs / f"{name}_{model}", [*SETS[name], *MODELS[model], *options.settings, length])
+    print("| set | model | published F | F, validation | F, test | published E | E, test | charges, r (slope) |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name in options.sets:
         for model in options.models:
             published = PUBLISHED.get((name, model), ("", ""))
-            errors = json.loads((options.outputs / f"{name}_{model}" / "summary.json").read_text())["test"]
+            run = options.outputs / f"{name}_{model}"
+            errors = json.loads((run / "summary.json").read_text())
             print(
-                f"| {NAMES[name]} | {LABELS[model]} | {published[0]} | {errors['force_rmse']:.3g} | {published[1]} | "
-                f"{errors['energy_rmse']:.3g} |"
+                f"| {NAMES[name]} | {LABELS[model]} | {published[0]} | {errors['val']['force_rmse']:.3g} | "
+                f"{errors['test']['force_rmse']:.3g} | {published[1]} | {errors['test']['energy_rmse']:.3g} | "
+                f"{charges(run)} |"
             )
     clusters = [name for name in options.sets if name.startswith("nacl")]
     if clusters:
         draw(clusters, options.models, options.outputs).savefig(options.figures / "paths.png", dpi=150)
 
 
-def train(folder: Path, settings: list[str], minutes: float) -> None:
-    """Run `sognet train` for some minutes, unless it has been run."""
+def train(folder: Path, settings: list[str]) -> None:
+    """Run `sognet train` unless it has been run."""
     if (folder / "summary.json").is_file():
         return
     command = [sys.executable, "-c", "from sognet.cli.main import main; main()", "train"]
     if (folder / "checkpoints" / "last.ckpt").is_file():
         settings = [f"resume={folder}"]
     else:
-        settings = ["dataset=charge_transfer", *settings, f"time={60 * minutes:g}s", f"hydra.run.dir={folder}"]
+        settings = ["dataset=charge_transfer", *settings, f"hydra.run.dir={folder}"]
     subprocess.run([*command, *settings], check=True)
+
+
+def charges(folder: Path) -> str:
+    """Pearson r and slope of latent variables against Mulliken charges of the test structures."""
+    frames = [a for a in read(folder / "predictions.extxyz", ":") if a.info["split"] == "test"]
+    if not all("latent" in a.arrays for a in frames):
+        return ""
+    latent = np.concatenate([a.arrays["latent"].reshape(len(a), -1)[:, 0] for a in frames])
+    mulliken = np.concatenate([a.info["charges"] for a in frames])
+    return f"{pearsonr(mulliken, latent).statistic:.3f} ({np.polyfit(mulliken, latent, 1)[0]:.2f})"
 
 
 def draw(sets: list[str], models: list[str], outputs: Path) -> Figure:

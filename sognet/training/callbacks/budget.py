@@ -148,6 +148,7 @@ class TrainingBudget(lightning.Callback):
         if self.measured_from is None:
             if step >= self.first_step + FIRST_STEPS:
                 self.measured_from = step, elapsed
+            self._plan(trainer, step if elapsed >= (1 - RESERVE) * self.seconds else None)
             return
         first, began = self.measured_from
         share, longest = WINDOW

@@ -94,6 +94,12 @@ def test_a_training_that_becomes_slower_is_not_badly_late(monkeypatch):
     assert module.optimizers().param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-12)
 
 
+def test_a_time_of_two_steps_is_no_longer_than_that(monkeypatch):
+    clock = Clock(monkeypatch)
+    _, trainer = trained(clock, 2.0)
+    assert trainer.global_step == clock.validated[-1] == clock.now == 2
+
+
 def test_few_epochs_are_validated_within(monkeypatch):
     clock = Clock(monkeypatch)
     _, trainer = trained(clock, None, max_epochs=3)

@@ -32,7 +32,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     The best checkpoint and the last one wait in memory where epochs are short: what is written next takes their place,
     and they are on the disk when training ends, also by a signal or an error. A process that is killed goes on from the
-    latest ones on the disk, from before at most an epoch and twenty times as long as they took to write.
+    latest ones on the disk, from before at most an epoch and twenty times as long as they took to write. A last one in
+    the middle of an epoch, which is asked for by a number of steps, does not wait.
     """
 
     def __init__(self) -> None:
@@ -70,7 +71,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self.waiting.pop(path, None)
         if path.name not in (BEST, LAST):
             _write(checkpoint, path)
-        elif path in self.written and time.monotonic() < self.free_at:
+        elif path in self.written and time.monotonic() < self.free_at and not _asked_for(checkpoint, path):
             self.waiting[path] = copied(checkpoint)
         else:
             if path.name == LAST:  # which says what the best is
@@ -102,6 +103,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self.written.add(path)
         ended = time.monotonic()
         self.free_at = max(self.free_at, ended) + min((ended - started) / WRITING_SHARE, LONGEST_WAIT)
+
+
+def _asked_for(checkpoint: dict[str, Any], path: Path) -> bool:
+    """Whether it is the last checkpoint, in the middle of an epoch."""
+    progress = checkpoint.get("loops", {}).get("fit_loop", {}).get("epoch_loop.batch_progress", {})
+    return path.name == LAST and not progress.get("is_last_batch", True)
 
 
 def _write(checkpoint: dict[str, Any], path: Path) -> None:

@@ -120,6 +120,17 @@ def test_the_last_checkpoint_never_knows_of_a_best_one_that_is_not_on_the_disk(s
     assert (torch.load(best)["step"], torch.load(last)["step"]) == (1, 2)
 
 
+def test_last_checkpoints_in_the_middle_of_an_epoch_are_written_at_once(slow, tmp_path):
+    """They are asked for by a number of steps; the best one, of a validation in an epoch, waits."""
+    io = AtomicCheckpointIO()
+    for step, ends in ((0, True), (1, False), (2, True)):
+        loops = {"fit_loop": {"epoch_loop.batch_progress": {"is_last_batch": ends}}}
+        for name in ("best.ckpt", "last.ckpt"):
+            io.save_checkpoint({"step": step, "loops": loops}, tmp_path / name)
+    assert torch.load(tmp_path / "last.ckpt")["step"] == 1
+    assert torch.load(tmp_path / "best.ckpt")["step"] == 1  # with the last one, which says what the best is
+
+
 def test_checkpoints_of_other_names_are_written_at_once(slow, tmp_path):
     io = AtomicCheckpointIO()
     for name in ("epoch=1.ckpt", "epoch=2.ckpt"):

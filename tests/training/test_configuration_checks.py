@@ -101,6 +101,14 @@ def test_values_that_stand_for_others_are_accepted():
     checked("batch.stages=[{batch_size: 8, epochs: 3}]", "trainer.max_time=00:00:20:00", "model.energy_hidden=[8]")
 
 
+@pytest.mark.parametrize(
+    ("overrides", "factor"),
+    [([], 0.1), (["module=published"], 1.0), (["experiment=water"], 1.0), (["experiment=dimers"], 1.0), (LBFGS, 1.0)],
+)
+def test_kernels_wait_for_the_charges_but_where_settings_are_published_or_there_are_no_rates(overrides, factor):
+    assert composed(*overrides).module.kernel_lr_factor == factor
+
+
 def test_lbfgs_takes_all_structures_in_one_batch():
     checked(*LBFGS)
     config = composed(*LBFGS, "batch.batch_size=4")

@@ -12,7 +12,7 @@ from ase.constraints import FixAtoms, FixCartesian
 from sognet.errors import InputError
 
 OF_ATOMS = {"position": "Angstrom", "velocity": "Angstrom ps-1", "force": "kJ mol-1 Angstrom-1", "charge": "e"}
-"""Elements of `/particles` that are read and written, with the units of what is written."""
+"""Elements of `/particles` that are read and written, with units that MDAnalysis knows as well."""
 
 OBSERVABLES = {
     "potential_energy": ("energy", "eV"),
@@ -77,11 +77,14 @@ def h5md_frames(file: Path) -> Iterator[Atoms]:
         constraints = _constraints(root[FIXED][:] if FIXED in root else np.zeros((len(numbers), 3), dtype=bool))
         info = {n: v[()].tolist() if v.ndim == 0 else v[:] for n, v in root.get(PARAMETERS, {}).items()}
         pbc = [_text(b) == "periodic" for b in np.broadcast_to(particles["box"].attrs["boundary"], 3)]
+        for element in (*elements.values(), particles["box"].get("edges")):
+            _check_steps(element, particles["position/step"])
         for frame in range(n_frames(particles)):
-            values = {name: _value(element, frame, particles) for name, element in elements.items()}
+            values = {name: _value(element, frame) for name, element in elements.items()}
             atoms = Atoms(numbers, values.pop("position"), masses=masses, pbc=pbc, info=info | _when(particles, frame))
             if "edges" in particles["box"]:
-                atoms.cell = _edges(particles["box/edges"], frame, particles)
+                edges = _value(particles["box/edges"], frame)
+                atoms.cell = np.diag(edges) if edges.ndim == 1 else edges
             if "velocity" in values:
                 atoms.set_velocities(values.pop("velocity"))
             atoms.set_constraint(constraints)
@@ -95,18 +98,20 @@ def n_frames(particles: h5py.Group) -> int:
     return len(position["step"] if position["step"].ndim else position["value"])
 
 
-def _value(element: h5py.Group, frame: int, particles: h5py.Group) -> np.ndarray:
-    """A quantity (N,3), (N,), (3,3), (3,) or () of a frame, in ASE's units."""
-    ours, theirs = element["step"], particles["position/step"]
-    if ours != theirs and not np.array_equal(ours[()], theirs[()]):
+def _check_steps(element: h5py.Group | h5py.Dataset | None, steps: h5py.Dataset) -> None:
+    """Raise an InputError where a quantity that changes is at other steps than the positions."""
+    if not isinstance(element, h5py.Group) or element["step"] == steps:
+        return
+    ours = element["step"]
+    if not np.array_equal(ours[()], steps[()]) or ours.attrs.get("offset", 0) != steps.attrs.get("offset", 0):
         raise InputError(f"{element.file.filename}: {element.name} is at other steps than the positions")
+
+
+def _value(element: h5py.Group | h5py.Dataset, frame: int) -> np.ndarray:
+    """A quantity (N,3), (N,), (3,3), (3,) or () of a frame, or of all frames, in ASE's units."""
+    if isinstance(element, h5py.Dataset):
+        return element[()] * _factor(element)
     return element["value"][frame] * _factor(element["value"])
-
-
-def _edges(edges: h5py.Group | h5py.Dataset, frame: int, particles: h5py.Group) -> np.ndarray:
-    """Lattice vectors (3,3), of all frames or of one."""
-    value = _value(edges, frame, particles) if isinstance(edges, h5py.Group) else edges[()] * _factor(edges)
-    return np.diag(value) if value.ndim == 1 else value
 
 
 def _factor(dataset: h5py.Dataset) -> float:

@@ -4,6 +4,7 @@ import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import h5py
 from ase.io.formats import open_with_compression, parse_filename
 
 from sognet.errors import InputError, MissingFileError
@@ -74,17 +75,27 @@ def files_of(path: Paths) -> Iterator[tuple[Path, Selection]]:
 
 
 def format_of(file: Path) -> str | None:
-    """Format of a file by its name and, for outputs of programs, its head; None where nothing is known of it."""
+    """Format of a file by its name and, for outputs and HDF5, what is in it; None where nothing is known."""
     if file.is_dir():
         return DEEPMD_NPY
     suffixes = [s for s in file.suffixes if s not in COMPRESSIONS]
     if suffixes and suffixes[-1] in SUFFIXES:
-        return SUFFIXES[suffixes[-1]]
+        found = SUFFIXES[suffixes[-1]]
+        return H5MD if found == DEEPMD_HDF5 and _is_h5md(file) else found
     if file.name.startswith("OUTCAR"):
         return "vasp-out"
     if file.name.startswith("vasprun") and ".xml" in suffixes:
         return "vasp-xml"
     return next((name for mark, name in PROGRAMS.items() if mark in _head(file)), None)
+
+
+def _is_h5md(file: Path) -> bool:
+    """Whether an HDF5 file says that it is H5MD."""
+    try:
+        with h5py.File(file, locking=False) as root:
+            return "h5md" in root
+    except OSError:
+        return False
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

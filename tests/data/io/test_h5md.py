@@ -43,6 +43,16 @@ def test_units_steps_and_boxes_of_other_programs_are_understood(file):
     np.testing.assert_allclose(last.get_forces(), 0.1 * values * units.kJ / units.mol)
 
 
+def test_what_stays_and_another_ending_are_understood(file):
+    """Charges of all frames at once; `.h5`, which without the group `h5md` would be DeePMD-kit's."""
+    with h5py.File(file, "a") as root:
+        root.create_group("h5md").attrs["version"] = [1, 1]
+        root["particles/water/charge"] = [-0.5, 0.5]
+        root["particles/water/charge"].attrs["unit"] = "e"
+    frames = [atoms for _, atoms in iter_frames(file.rename(file.with_suffix(".h5")))]
+    assert [frame.get_charges().tolist() for frame in frames] == 2 * [[-0.5, 0.5]]
+
+
 def test_what_is_not_known_is_named(file):
     with h5py.File(file, "a") as root:
         root["particles/water/velocity/value"].attrs["unit"] = "furlong"
@@ -51,6 +61,10 @@ def test_what_is_not_known_is_named(file):
     with h5py.File(file, "a") as root:
         del root["particles/water/velocity/step"]
         root["particles/water/velocity/step"] = 5
+    with pytest.raises(InputError, match="velocity is at other steps than the positions"):
+        list(iter_frames(file))
+    with h5py.File(file, "a") as root:
+        root["particles/water/velocity/step"][...] = 10  # from step 0 on, and the positions from 100
     with pytest.raises(InputError, match="velocity is at other steps than the positions"):
         list(iter_frames(file))
     with h5py.File(file, "a") as root:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,6 +17,9 @@ from sognet.data.baseline_labels import BaselineLabels, geometry_key
 from sognet.data.structure import Structure
 
 logger = logging.getLogger(__name__)
+
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile)
+"""What reading a broken file of arrays may raise."""
 
 
 class BaselineCache:
@@ -63,7 +67,7 @@ class BaselineCache:
                     if not chosen:
                         continue
                     labels = as_labels(kept)
-            except (OSError, ValueError, KeyError, BadZipFile) as error:
+            except UNREADABLE as error:
                 logger.warning("%s: not read (%s); what it held is computed again", file, error)
                 continue
             found |= {keys[i]: labels[i] for i in chosen}
@@ -75,7 +79,9 @@ class BaselineCache:
             return None
         keys = np.stack([np.frombuffer(key, dtype=np.uint8) for key in labels])
         try:
-            return write_whole(self.folder, {"keys": keys} | as_arrays(list(labels.values())))
+            file = self.folder / f"{uuid4().hex}.npz"
+            write_whole(file, {"keys": keys} | as_arrays(list(labels.values())))
+            return file
         except OSError as error:
             logger.warning("%s: what the baseline gives is not kept (%s)", self.folder, error)
             self.writable = False
@@ -99,11 +105,8 @@ def as_labels(arrays: Mapping[str, np.ndarray]) -> list[BaselineLabels]:
     return [BaselineLabels(*values) for values in zip(energies, forces, stresses, strict=True)]
 
 
-def write_whole(place: Path, arrays: Mapping[str, np.ndarray]) -> Path:
-    """Write arrays to a file that is there whole or not at all; to one with a new name where the place is a folder."""
-    folder = place if place.is_dir() else place.parent
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as partial:
+def write_whole(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays to a file that is there whole or not at all."""
+    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as partial:
         np.savez(partial, **arrays)
-    file = Path(partial.name).with_suffix(".npz") if place.is_dir() else place
     os.replace(partial.name, file)
-    return file

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sognet.data.baseline_cache import as_arrays, as_labels, write_whole
+from sognet.data.baseline_cache import UNREADABLE, as_arrays, as_labels, write_whole
 from sognet.data.baseline_labels import BaselineLabels
 from sognet.data.streaming.shards import digest_of
 from sognet.errors import InputError
@@ -39,7 +39,7 @@ class BaselineBlocks:
         try:
             with np.load(file, allow_pickle=False) as kept:
                 return as_labels(kept)
-        except Exception as error:  # of numpy and of zip files, many kinds
+        except UNREADABLE as error:
             raise InputError(
                 f"{file}: what the baseline gives cannot be read ({error}); delete the file and go on with "
                 "sognet train resume=..., which computes it again"

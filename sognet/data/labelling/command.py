@@ -40,6 +40,8 @@ def label_file(config: DictConfig) -> None:
     if names := calculator.unchecked_arguments():
         print(f"{calculator.target} takes arguments of any name: check the spelling of {', '.join(names)}")
     structures, unusable = structures_of(config)
+    if unusable:
+        print(f"{len(unusable)} of {len(structures) + len(unusable)} frames cannot be used, for one {unusable[0]}")
     folder = Path(str(config.folder)).absolute()
     with ended_by_signals():
         labelled = label_structures(

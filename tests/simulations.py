@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from scipy.spatial.transform import Rotation
 from structures import random_atoms, small_model
 
 from sognet import SOGNetCalculator
@@ -23,6 +24,16 @@ def where_installed(engine: str, *values: object):
     """Parameters of a test for an engine, whose package has its name."""
     absent = pytest.mark.skipif(find_spec(engine) is None, reason=f"{engine} is not installed")
     return pytest.param(engine, *values, marks=absent)
+
+
+ENGINES = [where_installed(engine) for engine in OFFERED]
+THERMOSTATS = [
+    where_installed(engine, thermostat) for engine, offered in OFFERED.items() for thermostat in offered["nvt"]
+]
+"""Parameters of tests: engines, and engines with each of their thermostats."""
+
+TURN = Rotation.from_euler("xyz", [0.3, -1.1, 2.0]).as_matrix()
+"""That no axis of a cell is one of a laboratory."""
 
 
 def made(

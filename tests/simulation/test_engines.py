@@ -2,17 +2,13 @@
 
 import sys
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.calculators.calculator import Calculator
 from ase.constraints import FixAtoms, FixedPlane
 from ase.io import read
-from scipy.spatial.transform import Rotation
-from simulations import NVE, OFFERED, begun, made, resumed, where_installed
-from springs import spring_crystal
+from simulations import ENGINES, NVE, OFFERED, THERMOSTATS, TURN, begun, made, resumed, where_installed
 from structures import TRICLINIC, random_atoms
 from test_documents import BLOCK, ROOT
 
@@ -20,24 +16,15 @@ from sognet.errors import InputError
 from sognet.simulation.engines import find_engine
 from sognet.simulation.engines.lower_cell import triangular
 from sognet.simulation.files import columns_of
-from sognet.simulation.initial_structure import draw_velocities, temperature
 from sognet.simulation.run import Simulation
 from sognet.simulation.settings import SimulationSettings
-from sognet.simulation.thermodynamics import pressure
 
 FIXES_NOTHING = ("torch_sim",)
 MONTE_CARLO = ("openmm", "torch_sim")
 
-
-ENGINES = [where_installed(engine) for engine in OFFERED]
-THERMOSTATS = [
-    where_installed(engine, thermostat) for engine, offered in OFFERED.items() for thermostat in offered["nvt"]
-]
-STOCHASTIC = [case for case in THERMOSTATS if case.values[1] != "nose_hoover"]
 BAROSTATS = ("isotropic", "anisotropic")
 BATHS = [*THERMOSTATS, *(where_installed(engine, barostat) for engine in OFFERED for barostat in BAROSTATS)]
 ALL = [*(where_installed(engine, "nve") for engine in OFFERED), *BATHS]
-TURN = Rotation.from_euler("xyz", [0.3, -1.1, 2.0]).as_matrix()
 LONG = replace(NVE, steps=100, every=50)
 
 
@@ -317,61 +304,6 @@ def test_an_engine_of_ones_own_runs_and_resumes(tmp_path, monkeypatch):
             made(tmp_path / "other", settings, engine="my_dynamics.Verlet")
 
 
-def mean_and_error(values, n_blocks: int = 10) -> tuple[float, float]:
-    means = [np.mean(block) for block in np.array_split(np.asarray(values), n_blocks)]
-    return float(np.mean(means)), float(np.std(means, ddof=1) / n_blocks**0.5)
-
-
-class Nothing(Calculator):
-    """No energy and no forces."""
-
-    implemented_properties = ("energy", "forces")
-
-    def check_state(self, atoms, tol=1e-15):
-        return [] if self.results else ["positions"]
-
-    def calculate(self, atoms=None, properties=(), system_changes=()):
-        self.results = {"energy": 0.0, "forces": np.zeros((len(atoms), 3))}
-
-
-@pytest.mark.parametrize(
-    ("engine", "thermostat"),
-    [("ase", "langevin"), ("ase", "bussi"), *STOCHASTIC],
-)
-def test_stochastic_thermostats_act_within_their_time(engine, thermostat):
-    """T − T0 of free particles decays as exp(−2 t/τ) by Langevin's friction 1/τ, and as exp(−t/τ) by Bussi's."""
-    atoms = Atoms("Ar512", positions=np.random.default_rng(1).random((512, 3)) * 30, cell=[30.0] * 3, pbc=True)
-    atoms.calc = Nothing()
-    draw_velocities(atoms, 900.0, np.random.default_rng(2))
-    settings = SimulationSettings(ensemble="nvt", thermostat=thermostat, thermostat_time=100.0, timestep=5.0)
-    moved = find_engine(engine)(atoms, settings, np.random.default_rng(3))
-    for step in range(10):
-        moved.step(step + 1)
-    expected = 300 + 600 * np.exp(-1.0 if thermostat == "langevin" else -0.5)
-    assert temperature(atoms) == pytest.approx(expected, abs=65)  # half or twice the time: at least 90 away
-
-
-def moved_by(engine: str, n_steps: int, **settings) -> Atoms:
-    """A turned crystal of springs after steps of half a fs from 900 K."""
-    atoms = spring_crystal(2)
-    atoms.set_cell(atoms.cell.array @ TURN, scale_atoms=True)
-    draw_velocities(atoms, 900.0, np.random.default_rng(0))
-    moved = find_engine(engine)(atoms, SimulationSettings(timestep=0.5, **settings), np.random.default_rng(1))
-    for step in range(n_steps):
-        moved.step(step + 1)
-    return atoms
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_nose_hoover_chains_are_those_of_ase(engine):
-    """The same masses of the chain and degrees of freedom: the bath, felt by then, moves the atoms as ASE's does."""
-    bath = {"ensemble": "nvt", "thermostat": "nose_hoover", "thermostat_time": 20.0}
-    ours, theirs = (moved_by(name, 60, **bath) for name in (engine, "ase"))
-    assert temperature(theirs) < 100
-    np.testing.assert_allclose(ours.positions, theirs.positions, atol=1e-5)
-    assert temperature(ours) == pytest.approx(temperature(theirs), abs=5)  # OpenMM's velocities are half a step late
-
-
 @pytest.mark.parametrize("engine", [where_installed(engine) for engine in MONTE_CARLO])
 @pytest.mark.parametrize("barostat", BAROSTATS)
 def test_barostats_try_forty_volumes_in_their_time(engine, barostat, tmp_path):
@@ -379,53 +311,3 @@ def test_barostats_try_forty_volumes_in_their_time(engine, barostat, tmp_path):
     simulation = made(tmp_path, settings, turned(), engine)
     found = simulation.engine.barostat
     assert (found.getFrequency() if engine == "openmm" else found.every) == 10
-
-
-@pytest.mark.parametrize(("engine", "thermostat"), THERMOSTATS)
-def test_single_atoms_have_a_temperature(engine, thermostat):
-    """Three degrees of freedom, without a centre of mass that would be held."""
-    atoms = Atoms("Ar", positions=[[1.0, 2.0, 3.0]], cell=[9.0] * 3, pbc=True)
-    atoms.calc = Nothing()
-    draw_velocities(atoms, 300.0, np.random.default_rng(0))
-    asked = SimulationSettings(ensemble="nvt", thermostat=thermostat, thermostat_time=10.0)
-    moved, kelvin = find_engine(engine)(atoms, asked, np.random.default_rng(1)), []
-    for step in range(150):
-        moved.step(step + 1)
-        kelvin.append(temperature(atoms))
-    assert 100.0 < np.mean(kelvin) < 600.0
-    assert (np.abs(atoms.positions - [1.0, 2.0, 3.0]) > 1e-3).all()
-
-
-@cache
-def sampled(engine: str, **settings) -> tuple[tuple[float, float], ...]:
-    """Temperature (K), pressure (GPa) and volume (Å³), with their errors, of a turned crystal of springs."""
-    atoms, rng = spring_crystal(2), np.random.default_rng(0)
-    atoms.set_cell(atoms.cell.array @ TURN, scale_atoms=True)
-    draw_velocities(atoms, 200.0, rng)
-    asked = SimulationSettings(thermostat_time=50.0, **settings)
-    moved, found = find_engine(engine)(atoms, asked, rng), []
-    for step in range(2000):
-        moved.step(step + 1)
-        if step >= 300:
-            found.append((temperature(atoms), pressure(atoms, kinetic=True), atoms.get_volume()))
-    np.testing.assert_allclose(atoms.get_momenta().sum(0), 0, atol=1e-7)
-    return tuple(mean_and_error(values) for values in zip(*found, strict=True))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("engine", "thermostat"), STOCHASTIC)
-def test_stochastic_thermostats_reach_their_temperature(engine, thermostat):
-    """Of 3N − 3 degrees of freedom, as ASE's: counting 3N would be wrong by 14 % here."""
-    (mean, error), *_ = sampled(engine, ensemble="nvt", thermostat=thermostat, timestep=8.0)
-    assert error < 12.0
-    assert abs(mean - 300.0) < 3.5 * error
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
-def test_barostats_of_engines_reach_pressure_and_density(engine):
-    settings = {"ensemble": "npt", "thermostat": "nose_hoover", "pressure": 1.0, "barostat_time": 150.0}
-    ours, theirs = (sampled(name, timestep=4.0, **settings) for name in (engine, "ase"))
-    assert abs(ours[0][0] - 300.0) < 4 * ours[0][1]
-    assert abs(ours[1][0] - 1.0) < 4 * max(ours[1][1], 0.01)
-    assert abs(ours[2][0] - theirs[2][0]) < 4 * max(ours[2][1], theirs[2][1], 0.02)

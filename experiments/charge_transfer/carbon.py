@@ -1,18 +1,17 @@
 """One model for both charges of a carbon chain, C10H2 and C10H3+, against a model for each of them.
 
-python experiments/charge_transfer/carbon.py [--epochs 15]
+python experiments/charge_transfer/carbon.py [--epochs 8]
 
 Trains what is not trained, prints the table and draws the error along the chain.
 """
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from ase.io import read, write
+from compare import train
 from matplotlib.figure import Figure
 
 import sognet
@@ -30,11 +29,14 @@ MODELS = {
 }
 """What each model is trained on, and its settings."""
 
+FILES = {"path": "train", "val_path": "val", "test_path": "test"}
+"""Splits by the setting that names their file."""
+
 
 def main() -> None:
     """Train what is not trained, print the table and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=15, help="of each training")
+    parser.add_argument("--epochs", type=int, default=8, help="of each training")
     parser.add_argument("--outputs", type=Path, default=Path("outputs/charge_transfer"))
     parser.add_argument("--figures", type=Path, default=Path(__file__).parent, help="folder to draw into")
     parser.add_argument("--settings", nargs="*", default=[], help="further settings of sognet train")
@@ -43,7 +45,9 @@ def main() -> None:
     if not (data / "both_test.extxyz").exists():
         make_data(data)
     for name, (states, settings) in MODELS.items():
-        train(options.outputs / f"carbon_{name}", data / states, [*settings, *options.settings], options.epochs)
+        files = [f"dataset.{key}={data / states}_{split}.extxyz" for key, split in FILES.items()]
+        length = f"epochs={options.epochs}"
+        train(options.outputs / f"carbon_{name}", [*files, *settings, *options.settings, length])
     print("| | model | F, test | E, test | F less that of its own model | E less that of its own model |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
     figure = Figure(figsize=(8.0, 3.2), layout="constrained")
@@ -78,19 +82,6 @@ def make_data(folder: Path) -> None:
         for name, kept in (("0", (0,)), ("1", (1,)), ("both", (0, 1))):
             chosen = [atoms for atoms in frames if round(atoms.info["charge"]) in kept]
             write(folder / f"{name}_{split}.extxyz", chosen, format="extxyz")
-
-
-def train(folder: Path, data: Path, settings: list[str], epochs: int) -> None:
-    """Run `sognet train` unless it has been run."""
-    if (folder / "summary.json").is_file():
-        return
-    if (folder / "checkpoints" / "last.ckpt").is_file():
-        settings = [f"resume={folder}"]
-    else:
-        files = [f"dataset.{key}={data}_{split}.extxyz" for key, split in
-                 (("path", "train"), ("val_path", "val"), ("test_path", "test"))]  # fmt: skip
-        settings = [*files, *settings, f"epochs={epochs}", f"hydra.run.dir={folder}"]
-    subprocess.run([sys.executable, "-c", "from sognet.cli.main import main; main()", "train", *settings], check=True)
 
 
 def errors_of(folder: Path, frames: list[Atoms]) -> tuple[np.ndarray, np.ndarray]:

@@ -63,8 +63,9 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.sets:
         for model in options.models:
+            settings = ["dataset=charge_transfer", *SETS[name], *MODELS[model], *options.settings]
             length = f"steps={options.steps}" if options.steps else f"time={60 * options.minutes:g}s"
-            train(options.outputs / f"{name}_{model}", [*SETS[name], *MODELS[model], *options.settings, length])
+            train(options.outputs / f"{name}_{model}", [*settings, length])
     print("| set | model | published F | F, validation | F, test | published E | E, test | charges, r (slope) |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name in options.sets:
@@ -90,7 +91,7 @@ def train(folder: Path, settings: list[str]) -> None:
     if (folder / "checkpoints" / "last.ckpt").is_file():
         settings = [f"resume={folder}"]
     else:
-        settings = ["dataset=charge_transfer", *settings, f"hydra.run.dir={folder}"]
+        settings = [*settings, f"hydra.run.dir={folder}"]
     subprocess.run([*command, *settings], check=True)
 
 

@@ -1,8 +1,12 @@
-"""Seconds of a training step: 7net-0 fine-tuned, and CACE of two sizes on what a frozen 7net-0 leaves, with the layer.
+"""Seconds of a training step and of an epoch: 7net-0 fine-tuned, and CACE of two sizes on what a frozen 7net-0 leaves.
 
 python experiments/foundation/cost.py
 """
 
+import resource
+import subprocess
+import sys
+import tempfile
 import time
 
 import numpy as np
@@ -23,6 +27,15 @@ SIZES = {
     "small": {"n_radial": 8, "l_max": 2, "nu_max": 2, "n_embedding": 3},
 }
 
+SMALL = [f"model.short_range.{name}={value}" for name, value in SIZES["small"].items()]
+BASELINE = ["model/baseline=sevennet", "model.baseline.pretrained=7net-0", "model/short_range=cace"]
+EPOCHS = {
+    "fine-tuned": ["model/short_range=sevennet", "model.short_range.pretrained=7net-0"],
+    "default": BASELINE,
+    "small": [*BASELINE, *SMALL],
+}
+"""Settings of trainings whose epochs are timed."""
+
 
 def main() -> None:
     """Print the table."""
@@ -38,6 +51,23 @@ def main() -> None:
             bring_baseline(model.baseline, batch, 5.0)
             found[size] = seconds(model, batch)
         print(name, {key: round(value, 4) for key, value in found.items()})
+    print("epoch", {key: round(epoch(settings), 3) for key, settings in EPOCHS.items()})
+
+
+def epoch(settings: list[str], few: int = 4, many: int = 24) -> float:
+    """Processor seconds of an epoch of the ten near dimers, with its logs and checkpoints: of many epochs less few."""
+    whole = ["~optimizer.save_history", "scheduler=cosine", "batch.batch_size=12", "test=false", "logger=csv"]
+    common = ["experiment=dimers", "dataset.split=extrapolate", "optimizer=adam", *whole, *settings]
+    times = []
+    for n_epochs in (few, many):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        with tempfile.TemporaryDirectory() as folder:
+            words = [*common, f"trainer.max_epochs={n_epochs}", f"hydra.run.dir={folder}"]
+            command = [sys.executable, "-c", "from sognet.cli.main import main; main()", "train", *words]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return (times[1] - times[0]) / (many - few)
 
 
 def layer() -> FourierConvolution:

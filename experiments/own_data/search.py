@@ -29,7 +29,8 @@ SETS = {
 }
 """Settings that name the data, and training steps: about a minute and a half of one core."""
 
-FORMER = ["module.gradient_limit=null"]
+FULL = "module.kernel_lr_factor=1"
+FORMER = ["module.gradient_limit=null", FULL]
 """What batch, loss and optimizer were compared with."""
 
 RATE, BETAS, LIMIT = "optimizer.lr=1e-2", "optimizer.betas=[0.95,0.95]", "module.gradient_limit=1"
@@ -42,11 +43,12 @@ CHANGES: dict[str, list[str]] = {
     "former_huber_0.1": [*FORMER, "loss.huber_delta=0.1"],
     "former_wide": [*FORMER, "model.energy_hidden=[64,32]"],
     "former_betas_0.95": [*FORMER, BETAS],
+    "former_kernel_0.1": FORMER[:1],
     "former_rate_1e-2": [*FORMER, RATE],
     "former_rate_1e-2_betas_0.95": [*FORMER, RATE, BETAS],
-    "limit_1_betas_0.95": [LIMIT, BETAS],
-    "limit_1_rate_1e-2_betas_0.95": [LIMIT, RATE, BETAS],
-    "kernel_1": ["module.kernel_lr_factor=1"],
+    "limit_1_betas_0.95": [LIMIT, FULL, BETAS],
+    "limit_1_rate_1e-2_betas_0.95": [LIMIT, FULL, RATE, BETAS],
+    "kernel_1": [FULL],
     "kernel_0.01": ["module.kernel_lr_factor=0.01"],
     "wide": ["model.energy_hidden=[64,32]"],
     "latents_4": ["model.n_latent=4"],

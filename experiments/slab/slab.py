@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from sognet import SOGNetCalculator
 
-MODELS = {"long range": [], "short range": ["model/long_range=none"]}
+MODELS = {"long range": ["module.kernel_lr_factor=1"], "short range": ["model/long_range=none"]}
 REFERENCE = "reference"
 DISTANCES = np.linspace(8.0, 60.0, 53)  # Å between empty walls; the structures end at 24
 DISTANCE, N_PAIRS = 24.0, 8  # of the simulations

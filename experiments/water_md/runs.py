@@ -13,7 +13,8 @@ from ase.io import write
 from sognet.data import water
 from sognet.trajectories.tables import read_table
 
-MODELS = {"long range": [], "short range": ["model/long_range=none"]}
+FULL_RATE = "module.kernel_lr_factor=1"  # of all figures here
+MODELS = {"long range": [FULL_RATE], "short range": ["model/long_range=none"]}
 CHARGES = {"O": -0.8476, "H": 0.4238}
 """e, of SPC/E water; for the charge structure factor of all trajectories alike."""
 

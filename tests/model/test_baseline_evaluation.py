@@ -12,7 +12,7 @@ from own_models import Repulsive
 from structures import NO_TARGETS, labelled_atoms, random_atoms
 
 from sognet.data import Keys, Splits, Structure, stream
-from sognet.data.baseline_labels import geometry_key, residual
+from sognet.data.baseline_labels import BaselineLabels, Residuals, geometry_key, residual
 from sognet.data.graph import build_batch
 from sognet.data.streaming.baseline_blocks import BaselineBlocks
 from sognet.data.streaming.preparation import prepare
@@ -205,3 +205,15 @@ def test_the_residual_is_what_it_leaves(baseline, tmp_path, caplog):
     left = residual(made[0], baseline.identity)
     assert left.energy == made[0].energy - made[0].baselines[baseline.identity].energy
     np.testing.assert_array_equal(left.stress, made[0].stress - made[0].baselines[baseline.identity].stress)
+
+
+def test_residuals_are_those_of_each_structure_by_number_and_by_slice():
+    made = [Structure.from_atoms(labelled_atoms(4 + s, seed=s), Keys(), "made") for s in range(4)]
+    for number, structure in enumerate(made):
+        given = BaselineLabels(float(number), np.full((4 + number, 3), 0.1 * number), np.zeros((3, 3)))
+        structure.baselines["identity"] = given
+    left = Residuals(made, "identity")
+    assert left[-1].energy == made[3].energy - 3.0
+    assert [s.energy for s in left[1:3]] == [made[1].energy - 1.0, made[2].energy - 2.0]
+    np.testing.assert_array_equal(left[2].forces, made[2].forces - 0.2)
+    assert [len(s) for s in left] == [4, 5, 6, 7]

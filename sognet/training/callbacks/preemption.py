@@ -79,7 +79,7 @@ class PreemptionCheckpoint(Checkpoint):
             return
         trainer.save_checkpoint(self.path)
         if trainer.is_global_zero:
-            pass
+            trainer.strategy.checkpoint_io.write_waiting()
         received = self.signal or signal.SIGTERM  # another rank's
         if trainer.is_global_zero:
             logger.warning("%s: saved %s at step %d", received.name, self.path, trainer.global_step)

@@ -65,3 +65,32 @@ def test_ideal_gas_does_not_screen():
     k = np.linalg.norm(2 * np.pi * np.linalg.inv(TRICLINIC), axis=0).min()
     expected = 4 * np.pi * COULOMB_CONSTANT * 20 / (720 * k**2 * units.kB * temperature)
     assert found.panels[1].curves[0].values[0] == pytest.approx(expected, rel=0.6)
+
+
+def test_screening_is_that_of_the_wave_vectors_and_volume_of_each_frame():
+    """Of one pair in cells of two sizes, at the shortest vectors, by cross products: 4π k_e |Σ q exp(ik·r)|² / V k² kT."""
+    made, expected, kelvin = [], [], []
+    for scale in (1.0, 1.1):
+        pair = Atoms("NaCl", positions=[[1, 2, 3], [4.5, 2.2, 1]], cell=scale * TRICLINIC, pbc=True)
+        pair.set_velocities([[0.01, 0, 0], [0, 0.01 * scale, 0]])
+        a, b, c = pair.cell.array
+        volume = abs(a @ np.cross(b, c))
+        reciprocal = 2 * np.pi * np.array([np.cross(b, c), np.cross(c, a), np.cross(a, b)]) / volume
+        apart, squared = pair.positions[1] - pair.positions[0], (reciprocal**2).sum(1)
+        shell = squared < 1.5**2 * squared.min()
+        assert shell.tolist() == [True, True, True]
+        others = np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1], [1, -1, 0], [0, 1, -1], [1, 0, -1]]) @ reciprocal
+        k = np.vstack([reciprocal, others[(others**2).sum(1) < 1.5**2 * squared.min()]])
+        values = 4 * np.pi * 14.399645 * (2 - 2 * np.cos(k @ apart)) / (volume * (k**2).sum(1))
+        expected.append(values.mean())
+        kelvin.append(2 * pair.get_kinetic_energy() / (3 * units.kB))
+        made.append(pair)
+    _, found = result(frames(made, charges={"Na": 1, "Cl": -1}), 1.2)
+    assert found.numbers["screening"] == pytest.approx(np.mean(expected) / (units.kB * np.mean(kelvin)), rel=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_about_three_hundred_wave_vectors_are_taken_where_no_largest_is_given(scale):
+    pair = Atoms("NaCl", positions=[[1, 2, 3], [4.5, 2.2, 1]], cell=scale * TRICLINIC, pbc=True)
+    quantity, _ = result(frames([pair], charges={"Na": 1, "Cl": -1}), None)
+    assert len(quantity.modes) == pytest.approx(300, rel=0.1)

@@ -6,12 +6,13 @@ from ase import Atoms
 from trajectory_frames import frames
 
 from sognet.errors import InputError
-from sognet.trajectories.displacement import SI, MeanSquareDisplacement, with_error
+from sognet.trajectories.displacement import MeanSquareDisplacement, with_error
 from sognet.trajectories.frames import continuous
 
 CELL = np.array([[9.0, 0, 0], [2.5, 8.0, 0], [-1.5, 2.0, 10.0]])
 STEP = 0.1  # ps
 D = 0.5  # Å²/ps
+SI = 1e-20 / 1e-12  # m²/s
 
 
 def brownian(n_frames=300, n_atoms=20, seed=0, pbc=True, drift=0.0):
@@ -100,3 +101,11 @@ def test_values_have_the_digits_of_their_errors():
     assert with_error(2.3127, 0.213) == "2.31 ± 0.21"
     assert with_error(231.27, 21.3) == "231 ± 21"
     assert with_error(2.3127, float("nan")) == "2.31"
+
+
+def test_atoms_are_followed_along_periodic_directions_only():
+    """Along an open one a jump by more than a lattice vector is one."""
+    there, back = ([[1.0, 1.0, 0.0]], [[1.0, 1.0, 17.0]])
+    slab = frames([Atoms("Ar", positions=p, cell=CELL, pbc=[True, True, False]) for p in (there, back)], STEP)
+    for wrapped in (True, None):
+        np.testing.assert_array_equal(list(continuous(slab, wrapped))[1].positions, back)

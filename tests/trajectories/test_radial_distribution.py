@@ -69,3 +69,11 @@ def test_a_cluster_has_neighbours_and_no_density():
     assert found.panels[0].unit == "1/Å"
     assert curves(found, 1)["H around O"].values[-1] == pytest.approx(2)
     assert np.sum(curves(found)["O-H"].values) * 0.05 == pytest.approx(2)
+
+
+def test_density_is_that_of_each_frame_where_the_cell_breathes():
+    """g of one pair is V over the volume of the shell, averaged over frames."""
+    pairs = [Atoms("NaCl", positions=[[0, 0, 0], [3.02, 0, 0]], cell=[side] * 3, pbc=True) for side in (10.0, 12.0)]
+    curve = curves(result(pairs, r_max=4.0))["Na-Cl"]
+    shell = 4 / 3 * np.pi * (3.05**3 - 3.0**3)
+    assert curve.values[60] == pytest.approx((10.0**3 + 12.0**3) / 2 / shell)

@@ -35,6 +35,7 @@ def test_drawn_velocities_have_the_temperature_and_no_drift():
     atoms = spring_crystal()
     draw_velocities(atoms, 321.0, np.random.default_rng(3))
     assert temperature(atoms) == pytest.approx(321.0)
+    assert atoms.get_kinetic_energy() == pytest.approx(0.5 * (3 * 27 - 3) * units.kB * 321.0)
     np.testing.assert_allclose(atoms.get_momenta().sum(0), 0, atol=1e-12)
     again = spring_crystal()
     draw_velocities(again, 321.0, np.random.default_rng(3))

@@ -68,7 +68,7 @@ def test_ideal_gas_does_not_screen():
 
 
 def test_screening_is_that_of_the_wave_vectors_and_volume_of_each_frame():
-    """Of one pair in cells of two sizes, at the shortest vectors, by cross products: 4π k_e |Σ q exp(ik·r)|² / V k² kT."""
+    """4π k_e |Σ q exp(ik·r)|² / V k² kT of a pair in cells of two sizes, with wave vectors by cross products."""
     made, expected, kelvin = [], [], []
     for scale in (1.0, 1.1):
         pair = Atoms("NaCl", positions=[[1, 2, 3], [4.5, 2.2, 1]], cell=scale * TRICLINIC, pbc=True)

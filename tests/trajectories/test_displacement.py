@@ -1,5 +1,7 @@
 """Mean-square displacements and diffusion against Brownian motion."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -95,6 +97,9 @@ def test_frames_without_times_or_of_uneven_times_are_refused():
     uneven = frames(brownian(10), STEP)
     with pytest.raises(InputError, match="equally far apart"):
         analyzed([f for f in uneven if f.index != 4])
+    with pytest.raises(InputError, match="equally far apart"):
+        analyzed([replace(f, time=f.time + 0.05 * STEP * (f.index == 4)) for f in uneven])
+    analyzed([replace(f, time=round(f.time, 6)) for f in frames(brownian(30), 1 / 3)])  # as files have them
 
 
 def test_values_have_the_digits_of_their_errors():

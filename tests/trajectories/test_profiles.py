@@ -6,10 +6,11 @@ from ase import Atoms
 from trajectory_frames import frames
 
 from sognet.errors import InputError
-from sognet.trajectories.profiles import MOL_PER_LITRE, Profiles
+from sognet.trajectories.profiles import Profiles
 
 CELL = np.array([[9.0, 0, 0], [2.5, 8.0, 0], [-1.5, 2.0, 10.0]])
 CHARGES = {"Na": 1.0, "Cl": -1.0}
+MOL_PER_LITRE = 1e27 / 6.02214076e23  # of one atom per Å³
 
 
 def result(all_frames, axis=None, width=0.5):

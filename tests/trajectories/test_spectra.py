@@ -10,10 +10,10 @@ from trajectory_frames import frames
 from sognet.errors import InputError
 from sognet.trajectories.dielectric import DielectricConstant
 from sognet.trajectories.infrared import Infrared
-from sognet.trajectories.power_spectrum import LIGHT
 from sognet.trajectories.vibrations import Vibrations
 
 STEP = 0.002  # ps
+LIGHT = 299792458.0 * 100 / 1e12  # cm/ps
 CHARGES = {"H": 1.0, "Cl": -1.0}
 
 

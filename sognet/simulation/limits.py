@@ -14,7 +14,7 @@ def exceeded_limit(atoms: Atoms, settings: SimulationSettings) -> str | None:
     """What is wrong with the state of a simulation; None where nothing is."""
     if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.get_momenta()).all()):
         return "positions or velocities are not finite: try a shorter simulation.timestep"
-    if not settings.relaxes and (kelvin := temperature(atoms)) > settings.max_temperature:
+    if (kelvin := temperature(atoms)) > settings.max_temperature:
         return (
             f"the temperature is {kelvin:.0f} K, above simulation.max_temperature={settings.max_temperature:g}: try a "
             "shorter simulation.timestep, a relaxed structure, or a model trained on such structures"

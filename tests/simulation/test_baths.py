@@ -208,3 +208,21 @@ def test_dynamics_go_on_from_where_the_barostat_leaves_the_atoms(engine):
         np.testing.assert_array_equal(moved.moving.positions, atoms.positions)
         np.testing.assert_array_equal(moved.moving.forces, atoms.get_forces())
     assert atoms.get_volume() != 6.0**3
+
+
+@pytest.mark.parametrize(("engine", "thermostat"), [("ase", "nose_hoover"), ("ase", "bussi"), *THERMOSTATS])
+def test_what_a_thermostat_takes_is_counted(engine, thermostat):
+    """The conserved energy stays where the crystal loses most of its kinetic energy; some have none."""
+    atoms = spring_crystal(2)
+    draw_velocities(atoms, 3000.0, np.random.default_rng(0))
+    asked = SimulationSettings(ensemble="nvt", thermostat=thermostat, thermostat_time=30.0, timestep=0.5)
+    moved, before = find_engine(engine)(atoms, asked, np.random.default_rng(1)), atoms.get_total_energy()
+    conserved = moved.conserved_energy()
+    if thermostat == "langevin" or engine == "openmm":
+        assert conserved is None
+        return
+    for step in range(150):
+        moved.step(step + 1)
+    lost = before - atoms.get_total_energy()
+    assert lost > 1.0
+    assert moved.conserved_energy() == pytest.approx(conserved, abs=0.01 * lost)

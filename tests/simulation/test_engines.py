@@ -311,3 +311,15 @@ def test_barostats_try_forty_volumes_in_their_time(engine, barostat, tmp_path):
     simulation = made(tmp_path, settings, turned(), engine)
     found = simulation.engine.barostat
     assert (found.getFrequency() if engine == "openmm" else found.every) == 10
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_isotopes_move_with_their_own_masses(engine, tmp_path):
+    """Also two of one element."""
+    atoms = turned()
+    atoms.set_masses(np.linspace(2.0, 200.0, len(atoms)))
+    ours, theirs = (begun(tmp_path / name, NVE, atoms.copy(), name) for name in (engine, "ase"))
+    ours.run()
+    theirs.run()
+    np.testing.assert_allclose(ours.atoms.positions, theirs.atoms.positions, atol=1e-7)
+    np.testing.assert_allclose(ours.atoms.get_momenta(), theirs.atoms.get_momenta(), atol=1e-6)

@@ -89,3 +89,11 @@ def test_dipoles_need_water_charges_an_axis_and_a_wave_number():
         result(frames([atoms], charges=CHARGES))
     with pytest.raises(InputError, match=r"first wave number is 0\.157 1/Å; set k_max larger"):
         result(frames([atoms], charges=CHARGES), 2, k_max=0.1)
+
+
+def test_wave_numbers_of_a_breathing_cell_are_those_of_its_mean():
+    made = [box([[1, 2, 0.1 * height], [5, 6, 0.35 * height]], pointing(1, 1), height) for height in (36.0, 44.0)]
+    found = result(frames(made, charges=CHARGES), 2)
+    assert found.axis[0] == pytest.approx(2 * np.pi / 40)
+    expected = MOMENT**2 * (1 + np.cos(2 * np.pi * 0.25 * np.arange(1, len(found.axis) + 1)))
+    np.testing.assert_allclose(found.panels[0].curves[0].values, expected, atol=1e-9)

@@ -69,3 +69,15 @@ def test_profiles_need_an_axis():
         result(frames(uniform(True, 1)))
     with pytest.raises(InputError, match="periodic directions beside axis=2"):
         result(frames(uniform([True, False, False], 1)), axis=2)
+
+
+def test_the_axis_of_a_breathing_cell_is_that_of_its_mean():
+    made = []
+    for scale in (1.0, 1.2):
+        made.append(Atoms("NaCl", scaled_positions=[[0, 0, 0.25], [0, 0, 0.75]], cell=scale * CELL, pbc=True))
+    found = result(frames(made), axis=2)
+    assert found.axis[-1] + found.axis[0] == pytest.approx(1.1 * 10.0)
+    sodium = found.panels[0].curves[0].values
+    width = (found.axis[1] - found.axis[0]) / 1.1
+    expected = np.mean([1 / (scale**3 * 9.0 * 8.0 * width) for scale in (1.0, 1.2)])
+    assert sodium.max() / MOL_PER_LITRE == pytest.approx(expected)

@@ -139,3 +139,12 @@ def test_charged_systems_have_no_dielectric_constant():
     ion = frames([Atoms("HCl", positions=np.eye(3)[:2], cell=[9, 9, 9], pbc=True)], charges={"H": 1, "Cl": 0})[0]
     with pytest.raises(InputError, match="add up to 1 e"):
         DielectricConstant(ion, 8)
+
+
+def test_an_ion_that_flies_away_absorbs_nothing():
+    """The current is relative to the centre of mass; that of the whole is no vibration."""
+    ions = oscillator(n_frames=600)
+    ions = [replace(f, charges=np.array([1.0, 0.0]), temperature=300.0) for f in ions]
+    flying = [replace(f, velocities=f.velocities + np.array([0, 3.0, 0])) for f in ions]
+    expected, found = (result(Infrared(f[0], 8, 30.0), f).panels[0].curves[0].values for f in (ions, flying))
+    np.testing.assert_allclose(found, expected, atol=1e-6 * expected.max())

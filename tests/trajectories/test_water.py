@@ -57,7 +57,7 @@ def test_orientation_of_upright_and_tilted_molecules():
     assert np.isnan(values).sum() == len(values) - 2
 
 
-@pytest.mark.parametrize(("angle", "distance", "bonds"), [(20, 2.9, 1), (40, 2.9, 0), (20, 3.6, 0)])
+@pytest.mark.parametrize(("angle", "distance", "bonds"), [(20, 2.9, 1), (29, 3.45, 1), (31, 3.45, 0), (29, 3.55, 0)])
 def test_hydrogen_bonds_by_distance_and_angle(angle, distance, bonds):
     donor = Atoms("OHH", positions=[[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])
     line = np.array([np.cos(np.radians(angle)), -np.sin(np.radians(angle)), 0])
@@ -77,3 +77,25 @@ def test_quantities_of_water_need_water():
         HydrogenBonds(salt, 4)
     with pytest.raises(InputError, match="orientation needs water"):
         Orientation(salt, 4)
+
+
+@pytest.mark.parametrize(("bond", "found"), [(1.28, 1), (1.32, 0)])
+def test_bonds_of_water_end_at_a_length(bond, found):
+    """A hydrogen atom halfway to another molecule, as in proton transfer, is at 1.2 Å."""
+    atoms = Atoms("OHH", positions=[[0, 0, 0], [bond, 0, 0], [0, 0.96, 0]], cell=[9, 9, 9], pbc=True)
+    assert len(water_molecules(frames([atoms])[0]).oxygens) == found
+
+
+def test_the_orientation_along_a_periodic_axis_is_at_heights_in_the_mean_cell():
+    """The bins move with the cell: 2 Å of 19 and 21 are a tenth of the mean."""
+    made = []
+    for height in (19.0, 21.0):
+        atoms = upright(0.1 * height, True)
+        atoms.set_cell([7, 7, height])
+        atoms.pbc = True
+        made.append(atoms)
+    all_frames = frames(made)
+    found = result(Orientation(all_frames[0], 4, 2, 0.19 * 2), all_frames)
+    (occupied,) = np.flatnonzero(np.isfinite(found.panels[0].curves[0].values))
+    assert found.axis[occupied] == pytest.approx(2.0, abs=0.21)
+    assert found.axis[-1] + found.axis[0] == pytest.approx(20.0)

@@ -72,9 +72,10 @@ def test_profiles_need_an_axis():
 
 
 def test_the_axis_of_a_breathing_cell_is_that_of_its_mean():
-    made = []
-    for scale in (1.0, 1.2):
-        made.append(Atoms("NaCl", scaled_positions=[[0, 0, 0.25], [0, 0, 0.75]], cell=scale * CELL, pbc=True))
+    made = [
+        Atoms("NaCl", scaled_positions=[[0, 0, 0.25], [0, 0, 0.75]], cell=scale * CELL, pbc=True)
+        for scale in (1.0, 1.2)
+    ]
     found = result(frames(made), axis=2)
     assert found.axis[-1] + found.axis[0] == pytest.approx(1.1 * 10.0)
     sodium = found.panels[0].curves[0].values

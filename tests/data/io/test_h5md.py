@@ -75,3 +75,34 @@ def test_what_is_not_known_is_named(file):
         del root["particles"]
     with pytest.raises(InputError, match="no positions in /particles"):
         list(iter_frames(file))
+
+
+EV, DALTON, AVOGADRO = 1.602176634e-19, 1.66053906660e-27, 6.02214076e23  # in SI
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "in_si"),
+    [
+        ("position", "Angstrom", 1e-10),
+        ("velocity", "Angstrom fs-1", 1e5),
+        ("velocity", "Angstrom ps-1", 1e2),
+        ("force", "eV Angstrom-1", EV / 1e-10),
+        ("force", "kJ mol-1 Angstrom-1", 1e3 / AVOGADRO / 1e-10),
+        ("force", "kcal mol-1 Angstrom-1", 4184.0 / AVOGADRO / 1e-10),
+        ("time", "ps", 1e-12),
+        ("time", "ns", 1e-9),
+    ],
+)
+def test_every_unit_has_its_size(name, unit, in_si, file):
+    """Against the units of the SI; ASE's velocities are in √(eV/u)."""
+    with h5py.File(file, "a") as root:
+        of_all = "position/time" if name == "time" else f"{name}/value"
+        root[f"particles/water/{of_all}"].attrs["unit"] = unit
+    _, (_, last) = iter_frames(file)
+    ours, values = {
+        "position": (1e-10 * last.positions, np.arange(6.0, 12.0).reshape(2, 3)),
+        "velocity": (np.sqrt(EV / DALTON) * last.get_velocities(), np.arange(6.0, 12.0).reshape(2, 3)),
+        "force": (EV / 1e-10 * last.get_forces(), np.arange(6.0, 12.0).reshape(2, 3)),
+        "time": (1e-12 * last.info["time_ps"], 220.0),
+    }[name]
+    np.testing.assert_allclose(ours, values * in_si, rtol=1e-6)

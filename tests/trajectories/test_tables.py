@@ -7,7 +7,7 @@ from sognet.trajectories.tables import read_table, write_table
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path):
-    axis, values, errors = np.array([1.0, 2.0]), np.array([0.25, np.nan]), np.array([0.125, 3.5e-9])
+    axis, values, errors = np.array([1.0, 2.0]), np.array([-1234.5678, np.nan]), np.array([0.12345678, 3.5e-9])
     panel = Panel("g", "", [Curve("Na-Cl", values, errors)])
     write_table(Result("r", "Å", axis, [panel]), tmp_path / "rdf.csv")
     read = read_table(tmp_path / "rdf.csv")

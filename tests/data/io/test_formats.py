@@ -188,7 +188,7 @@ def test_databases_answer_queries_and_keep_their_key_value_pairs(tmp_path):
         ("eV", "Å", "Hartree/Bohr", "GPa", 1.0, 1.0, 51.42207, 1 / 160.21766),
         ("Ry", "nm", "kcal/mol/Angstrom", "kbar", 13.605693, 10.0, 0.0433641, 1 / 1602.1766),
         ("kJ/mol", "Angstrom", None, "meV/Å^3", 0.01036427, 1.0, 0.01036427, 1e-3),
-        ("meV", "pm", None, "bar", 1e-3, 1e-2, 0.1, 1 / 1602176.6),
+        ("meV", "nm", None, "bar", 1e-3, 10.0, 1e-4, 1 / 1602176.6),
     ],
 )
 def test_units_are_turned_into_those_of_a_structure(

@@ -223,3 +223,12 @@ def test_single_atoms_fly(tmp_path):
     assert final.positions[0, 0] == pytest.approx(0.1)
     assert final.info["time_ps"] == pytest.approx(0.01)
     assert columns_of(tmp_path / "thermo.csv")["time (ps)"][-1] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("pbc", [True, (True, True, False)])
+def test_slabs_have_a_pressure_and_no_volume(pbc, tmp_path):
+    atoms = random_atoms(pbc=pbc)
+    begun(tmp_path, NVE, atoms)
+    columns = columns_of(tmp_path / "thermo.csv")
+    assert np.isfinite(columns["pressure (GPa)"]).all()
+    assert columns.get("volume (Å³)") == (pytest.approx([atoms.get_volume()]) if pbc is True else None)

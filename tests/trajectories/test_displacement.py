@@ -99,7 +99,6 @@ def test_frames_without_times_or_of_uneven_times_are_refused():
         analyzed([f for f in uneven if f.index != 4])
     with pytest.raises(InputError, match="equally far apart"):
         analyzed([replace(f, time=f.time + 0.05 * STEP * (f.index == 4)) for f in uneven])
-    analyzed([replace(f, time=round(f.time, 6)) for f in frames(brownian(30), 1 / 3)])  # as files have them
 
 
 def test_values_have_the_digits_of_their_errors():
@@ -114,3 +113,13 @@ def test_atoms_are_followed_along_periodic_directions_only():
     slab = frames([Atoms("Ar", positions=p, cell=CELL, pbc=[True, True, False]) for p in (there, back)], STEP)
     for wrapped in (True, None):
         np.testing.assert_array_equal(list(continuous(slab, wrapped))[1].positions, back)
+
+
+@pytest.mark.parametrize("rounded", [lambda time: round(time, 3), np.float32])
+def test_times_may_be_rounded_as_files_have_them(rounded):
+    """To three digits, or in single precision, of which a part from 5 ns on has steps that differ by half a percent."""
+    late = [replace(f, time=float(rounded(5000.0 + f.time))) for f in frames(brownian(200), 0.12345)]
+    found = analyzed(late)
+    assert found.axis[0] == pytest.approx(0.12345, rel=1e-4)
+    with pytest.raises(InputError, match="equally far apart"):
+        analyzed([f for f in late if f.index != 150])

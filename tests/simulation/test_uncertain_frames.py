@@ -150,3 +150,13 @@ def test_one_model_has_no_uncertainty(tmp_path):
 def test_limits_that_mean_nothing_are_refused(values, said):
     with pytest.raises(InputError, match=said):
         SimulationSettings.of(OmegaConf.to_container(OmegaConf.create({"uncertainty": values})))
+
+
+def test_frames_are_some_steps_apart_across_a_restart(tmp_path):
+    """The last frame is of step 8, and the restart file of step 10: the next one is of step 12."""
+    settings = UncertaintySettings(collect=0.0, min_steps=4)
+    finished(tmp_path, settings, steps=10)
+    again = made(tmp_path, settings)
+    again.continue_from(RestartState.read(tmp_path))
+    again.run()
+    assert [frame.info["step"] for frame in read(tmp_path / UNCERTAIN, ":")] == [0, 4, 8, 12, 16, 20]

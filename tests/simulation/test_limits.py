@@ -5,6 +5,7 @@ import pytest
 from ase import Atoms
 from simulations import TURN
 
+from sognet.simulation.initial_structure import draw_velocities
 from sognet.simulation.limits import exceeded_limit, lost_atom, too_close
 from sognet.simulation.settings import SimulationSettings
 
@@ -35,3 +36,12 @@ def test_atoms_are_too_close_through_periodic_faces_only(pbc):
     said = too_close(atoms)
     assert (said is None) == (pbc is False)
     assert pbc is False or "are 0.080 Å apart" in said
+
+
+@pytest.mark.parametrize(("kelvin", "stops"), [(990.0, False), (1010.0, True)])
+def test_the_limit_is_a_temperature_in_kelvin(kelvin, stops):
+    atoms = slab(True)
+    draw_velocities(atoms, kelvin, np.random.default_rng(0))
+    said = exceeded_limit(atoms, SimulationSettings(max_temperature=1000.0))
+    assert (said is not None) == stops
+    assert not stops or "the temperature is 1010 K, above simulation.max_temperature=1000" in said

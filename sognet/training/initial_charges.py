@@ -50,9 +50,14 @@ NEGATIVE = ("F", "O", "Cl", "N", "Br", "I", "S", "Se", "C", "H")
 class ForceFit:
     """What forces say of charges."""
 
-    charges: Tensor  # (n_elements, P) in e, zero where the forces ask for none
+    fitted: Tensor  # (n_elements, P) in e
     explained: float  # of the squared force that pair functions leave in structures left out
     n_structures: int
+
+    @property
+    def charges(self) -> Tensor:
+        """Charges (n_elements, P) in e, zero where the forces ask for none."""
+        return self.fitted if self.explained > WORTH else torch.zeros_like(self.fitted)
 
 
 def charges_from_forces(model: SOGNet, structures: Sequence[Structure]) -> ForceFit | None:
@@ -77,14 +82,12 @@ def charges_from_forces(model: SOGNet, structures: Sequence[Structure]) -> Force
     n_elements = len(symbols)
     pairs = list(combinations_with_replacement(range(n_elements), 2))
     explained = _explained(a, y, frame % 2 == 0, len(pairs))
-    charges = torch.zeros(len(model.species), model.n_latent, dtype=torch.float64)
-    if explained > WORTH:
-        products = _least_squares(a, y)[: len(pairs)]
-        matrix = torch.zeros(n_elements, n_elements, dtype=torch.float64)
-        for (i, j), value in zip(pairs, products, strict=True):
-            matrix[i, j] = matrix[j, i] = value
-        charges[[model.species.index(s) for s in symbols]] = _leading(matrix, model.n_latent, symbols)
-    return ForceFit(charges, explained, len(sample))
+    matrix = torch.zeros(n_elements, n_elements, dtype=torch.float64)
+    for (i, j), value in zip(pairs, _least_squares(a, y)[: len(pairs)], strict=True):
+        matrix[i, j] = matrix[j, i] = value
+    fitted = torch.zeros(len(model.species), model.n_latent, dtype=torch.float64)
+    fitted[[model.species.index(s) for s in symbols]] = _leading(matrix, model.n_latent, symbols)
+    return ForceFit(fitted, explained, len(sample))
 
 
 def _long_range_columns(model: SOGNet, graph: Batch, symbols: Sequence[str]) -> Tensor:

@@ -21,6 +21,9 @@ STANDARDIZATION_STRUCTURES = 100
 """Structures of the training split from which features are standardized and latent variables get their start, less
 those whose forces stand out."""
 
+WORTH_NAMING = 0.05
+"""Share of the squared force that charges explain, from which on those that are too little to start from are named."""
+
 ENERGY_STRUCTURES = 400
 """Structures of the training split to which reference energies are fitted once latents have charges."""
 
@@ -95,10 +98,17 @@ def _found(model: SOGNet, structures: Sequence[Structure]) -> dict[str, list[flo
     if fit is None:
         logger.info("latent charges start near zero: they are found from two structures with forces or more")
         return None
-    if not fit.charges.any():
-        logger.info("latent charges start near zero: forces beyond those of pairs of neighbours ask for none")
-        return None
-    charges = {symbol: row.tolist() for symbol, row in zip(model.species, fit.charges, strict=True)}
+    charges = {symbol: row.tolist() for symbol, row in zip(model.species, fit.fitted, strict=True)}
     named = ", ".join(f"{symbol} {row[0]:+.2f}" for symbol, row in charges.items() if any(row))
+    if not fit.charges.any():
+        found = "forces beyond those of pairs of neighbours ask for none"
+        if named and fit.explained > WORTH_NAMING:
+            value = ", ".join(f"{symbol}: {row[0]:.2f}" for symbol, row in charges.items() if any(row))
+            found = (
+                f"{named} e would explain {fit.explained:.0%} of the squared forces beyond those of pairs of "
+                f"neighbours, which is too little ('model.initial_charges={{{value}}}' starts from them)"
+            )
+        logger.info("latent charges start near zero: %s", found)
+        return None
     logger.info("latent charges start from %s e, fitted to the forces of %d structures", named, fit.n_structures)
     return charges

@@ -2,7 +2,9 @@
 
     MSD(t) = ⟨|r_i(t₀ + t) − r_i(t₀)|²⟩ = 2 d D t + const.
 
-Displacements count along periodic directions only, d of them, or along all three in a cluster. Every frame is kept at
+Displacements count along periodic directions only, d of them, or along all three in a cluster. They are those of scaled
+coordinates, times the cell, from frame to frame: a cell that breathes moves nobody, also after many crossings of its
+faces (S. von Bülow, J. Bullerjahn, G. Hummer, J. Chem. Phys. 153, 021101 (2020)). Every frame is kept at
 short lags and one of 2ˡ at longer ones (D. Frenkel and B. Smit, Understanding Molecular Simulation, 2002, 4.4.2), so
 memory grows with the logarithm of the number of frames.
 """
@@ -48,6 +50,7 @@ class MeanSquareDisplacement:
         symbols = np.array([chemical_symbols[z] for z in first.numbers])
         self._members = [np.flatnonzero(symbols == e) for e in self.elements]
         self._projector = _directions(first)
+        self._scaled, self._path = first.fractional, np.zeros_like(first.positions)
         self.fit, self._n_blocks = fit, n_blocks
         self._levels: list[deque[tuple[int, np.ndarray]]] = []
         self._lags: dict[int, Blocks] = {}
@@ -61,8 +64,11 @@ class MeanSquareDisplacement:
     def add(self, frame: Frame) -> None:
         """Take the displacements from earlier frames to this one."""
         self._time_step.add(frame)
-        centre = frame.masses @ frame.positions / frame.masses.sum()
-        places = (frame.positions - centre) @ self._projector.T  # (N, d)
+        scaled = frame.fractional
+        self._path += (scaled - self._scaled) @ frame.cell
+        self._scaled = scaled
+        centre = frame.masses @ self._path / frame.masses.sum()
+        places = (self._path - centre) @ self._projector.T  # (N, d)
         if frame.index == 0:
             self._start = places
         level = 0

@@ -1,5 +1,7 @@
 """Initial charges are those that made the forces, and none where no charges did."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -145,3 +147,14 @@ def test_a_sample_without_forces_is_not_said_to_ask_for_no_charges(caplog):
         initialize(model_of(["Cl", "Na"]), frames, "auto")
     assert "two structures with forces or more" in caplog.text
     assert "ask for none" not in caplog.text
+
+
+def test_charges_that_explain_too_little_to_start_from_are_said(caplog, monkeypatch):
+    """With the setting that starts from them."""
+    monkeypatch.setattr("sognet.training.initial_charges.WORTH", 2.0)
+    model = model_of(["Cl", "Na"])
+    with caplog.at_level("INFO"):
+        initialize(model, clusters({"Na": 1.0, "Cl": -1.0}, n=4), "auto")
+    said = re.search(r"model.initial_charges={Cl: (\S+), Na: (\S+)}", caplog.text)
+    assert [float(charge) for charge in said.groups()] == pytest.approx([-1, 1], abs=0.05)
+    assert "latent charges start near zero" in caplog.text

@@ -91,6 +91,28 @@ def test_wrapped_positions_are_followed_and_jumps_refused():
         list(continuous(wrapped, None))
 
 
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_a_cell_that_breathes_moves_nobody(wrapped):
+    """Steps in scaled coordinates times the cell take atoms across many cells: displacements are these steps."""
+    rng = np.random.default_rng(2)
+    trajectory, scaled, places = [], rng.random((12, 3)), []
+    path = np.zeros_like(scaled)
+    for _ in range(60):
+        cell = CELL * rng.normal(1, 0.02)
+        step = rng.normal(0.5, 0.3, (12, 3))
+        scaled = scaled + step @ np.linalg.inv(cell)
+        path = path + step
+        places.append(path - path.mean(0))
+        trajectory.append(Atoms("Ar12", positions=scaled @ cell, cell=cell, pbc=True))
+    if wrapped:
+        for atoms in trajectory:
+            atoms.wrap()
+    found = analyzed(list(continuous(frames(trajectory, STEP), wrapped))).panels[0].curves[0].values
+    for k, lag in enumerate(range(1, 17)):
+        squares = ((np.array(places[lag:]) - np.array(places[:-lag])) ** 2).sum(-1)
+        assert found[k] == pytest.approx(squares.mean())
+
+
 def test_frames_without_times_or_of_uneven_times_are_refused():
     with pytest.raises(InputError, match="at least two frames"):
         analyzed(frames(brownian(1), STEP))

@@ -1,9 +1,10 @@
-"""Steps per second of molecular dynamics of water: with and without the layer, and beside SevenNet's own calculator.
+"""Steps per second of molecular dynamics of water: with and without the layer, and beside other packages.
 
-python experiments/benchmarks/simulation.py [--sizes 192 1536 12288] [--sevennet 192 1536]
+python experiments/benchmarks/simulation.py [--sizes 192 1536 12288] [--others 192 1536] [--models 7net-0]
 
 One thread, float32, velocity Verlet of ASE by 0.5 fs. Times are those of the processor, in which other work counts
-little, and what is compared takes turns. The models are the default ones after 200 training steps.
+little, and what is compared takes turns. The models are the default ones after 200 training steps. MACE runs in an
+environment of its own (make adapter-env PACKAGE=mace), with `--sizes --models MACE`.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from ase import Atoms, units
 from ase.calculators.calculator import Calculator
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
+from torch import nn
 
 from sognet import SOGNet, SOGNetCalculator
 from sognet.data import water
@@ -35,8 +37,9 @@ def main() -> None:
     """Both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="*", default=[192, 1536, 12288])
-    parser.add_argument("--sevennet", type=int, nargs="*", default=[192, 1536], help="sizes beside SevenNet")
+    parser.add_argument("--others", type=int, nargs="*", default=[192, 1536], help="sizes beside other packages")
     parser.add_argument("--folder", type=Path, default=Path("outputs/benchmarks/simulation"))
+    parser.add_argument("--models", nargs="+", choices=OTHERS, default=["7net-0"], help="of other packages")
     parser.add_argument("--rounds", type=int, default=5, help="of each; the median counts")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -55,17 +58,18 @@ def main() -> None:
             f"| {size} | {1 / seconds['with']:.3g} | {1 / seconds['without']:.3g} | {ratio:.2f} | {overheads} |",
             flush=True,
         )
-    if options.sevennet:
-        print("\n| atoms | SevenNet's calculator, steps/s | the same model here | with the layer | here / SevenNet's |")
-        print("| ---: | ---: | ---: | ---: | ---: |")
-    for size in options.sevennet:
-        runs = {
-            name: Run(calculator, size, with_model=False, atom_steps=400)
-            for name, calculator in sevennet_calculators().items()
-        }
-        take_turns(runs, 2)
-        own, here, layer = (1 / run.seconds_per_step() for run in runs.values())
-        print(f"| {size} | {own:.3g} | {here:.3g} | {layer:.3g} | {here / own:.2f} |", flush=True)
+    if options.others:
+        print("\n| model | atoms | its own calculator, steps/s | here | with the layer | here / its own |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for name in options.models if options.others else ():
+        for size in options.others:
+            runs = {
+                key: Run(calculator, size, with_model=False, atom_steps=400)
+                for key, calculator in OTHERS[name]().items()
+            }
+            take_turns(runs, 2)
+            own, here, layer = (1 / run.seconds_per_step() for run in runs.values())
+            print(f"| {name} | {size} | {own:.3g} | {here:.3g} | {layer:.3g} | {here / own:.2f} |", flush=True)
 
 
 class Run:
@@ -156,18 +160,36 @@ def train(folder: Path, name: str) -> Path:
 
 
 def sevennet_calculators() -> dict[str, Calculator]:
-    """7net-0 by the calculator of its package, by that of sognet, and with the layer at its initial kernel."""
+    """7net-0."""
     from sevenn.calculator import SevenNetCalculator
 
     from sognet.short_range.sevennet import trained
 
-    short_range = trained("7net-0")
+    return calculators(SevenNetCalculator("7net-0", device="cpu"), trained("7net-0"))
+
+
+def mace_calculators() -> dict[str, Calculator]:
+    """MACE of 32x0e+32x1o and 5 Å, with weights as they start."""
+    from mace.calculators import MACECalculator
+
+    from sognet.short_range.mace import configured
+
+    short_range = configured(["H", "O"], cutoff=5.0, hidden_irreps="32x0e+32x1o")
+    return calculators(MACECalculator(models=short_range.network, default_dtype="float32"), short_range)
+
+
+def calculators(own: Calculator, short_range: nn.Module) -> dict[str, Calculator]:
+    """A model by the calculator of its package, by that of sognet, and with the layer at its initial kernel."""
     layer = FourierConvolution(SumOfGaussians.power_law(1.0, short_range.cutoff), tolerance=1e-4)
     return {
-        "own": SevenNetCalculator("7net-0", device="cpu"),
+        "own": own,
         "here": SOGNetCalculator(SOGNet(short_range, None)),
         "layer": SOGNetCalculator(SOGNet(short_range, layer)),
     }
+
+
+OTHERS = {"7net-0": sevennet_calculators, "MACE": mace_calculators}
+"""Models of other packages."""
 
 
 if __name__ == "__main__":

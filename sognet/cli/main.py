@@ -172,6 +172,9 @@ COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {
 }
 """By name, of one or two words; the configuration of `data prepare` is conf/data_prepare.yaml."""
 
+OF_A_RUN = ("evaluate", "inspect")
+"""Commands whose data set is that of the run, or with `dataset.path=...` one of files, as for training."""
+
 OTHER_COMMANDS = ("runs", "dashboard", "configuration", "completion")
 
 
@@ -220,6 +223,8 @@ def run_command() -> None:
     except InputError as error:
         sys.exit(f"error: {error}")
     sys.argv += [f"hydra.run.dir={a.removeprefix('resume=')}" for a in sys.argv if a.startswith("resume=")]
+    if command in OF_A_RUN and any(a.startswith("dataset.") for a in sys.argv):
+        sys.argv += [] if any(a.startswith("dataset=") for a in sys.argv) else ["dataset=files"]
 
     composed = False
 

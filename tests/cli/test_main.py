@@ -55,6 +55,15 @@ def test_run_folder_holds_what_a_run_leaves(trained):
     assert "torch" in summary["versions"]
 
 
+@pytest.mark.parametrize("command", ["evaluate", "inspect"])
+def test_a_path_alone_is_other_data(command, trained, tmp_path):
+    """As for training, without `dataset=files`."""
+    outcome = sognet(
+        command, f"checkpoint={trained}", f"dataset.path={tmp_path}/other.xyz", f"paths.outputs={tmp_path}", fails=True
+    )
+    assert f"{tmp_path}/other.xyz: no such file" in outcome
+
+
 def test_predictions_hold_the_parts_and_the_reference(trained):
     frames = read(trained / "predictions.extxyz", ":")
     assert len(frames) == 20

@@ -1,5 +1,6 @@
 """Trajectories in H5MD: valid to other programs and whole, also where the writer is killed or the disk is full."""
 
+import os
 import resource
 import shutil
 import subprocess
@@ -99,6 +100,18 @@ def test_a_killed_writer_leaves_whole_frames_and_the_file_grows_on(tmp_path):
     frames = list(h5md_frames(path))
     assert [frame.info["step"] for frame in frames] == there
     assert set(frames[-1].calc.results) == {"energy"}
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.97])
+def test_a_file_without_its_end_is_refused_at_once(kept, tmp_path):
+    """As of a copy that was interrupted: HDF5 would wait for what a writer may still bring."""
+    file = H5MDTrajectory(tmp_path / "a.h5md")
+    put(file, range(60))
+    size = file.path.stat().st_size
+    os.truncate(file.path, int(kept * size))
+    for read in (lambda: list(h5md_frames(file.path)), file.state, lambda: file.restore(0, {COUNT: np.array(1)})):
+        with pytest.raises(InputError, match=f"is cut off, {int(kept * size)} of {size} bytes"):
+            read()
 
 
 def test_a_file_that_is_cut_has_the_first_frames_and_grows(tmp_path):

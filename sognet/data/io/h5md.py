@@ -48,11 +48,21 @@ FACTORS = {
 
 
 def opened(file: Path) -> h5py.File:
-    """A file to be read, also while it is written or where its writer was killed."""
+    """A file to be read, also while it is written or where its writer was killed.
+
+    Raises
+    ------
+    InputError : its end is missing, for which readers beside a writer would wait.
+    OSError : it is no HDF5 file.
+    """
     try:
-        return h5py.File(file, swmr=True, libver="latest", locking=False)
+        root = h5py.File(file, swmr=True, libver="latest", locking=False)
     except OSError:
         return h5py.File(file, locking=False)  # of an older format
+    if (there := file.stat().st_size) < (whole := root.id.get_filesize()):
+        root.close()
+        raise InputError(f"{file}: is cut off, {there} of {whole} bytes are there; copy the whole file once more")
+    return root
 
 
 def h5md_frames(file: Path) -> Iterator[Atoms]:

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from sognet.cli.configuration import CONFIGURATION
+from sognet.cli.configuration import CONFIGURATION, implied
 from sognet.cli.main import COMMANDS, HELP, OTHER_COMMANDS
 from sognet.cli.quoting import FLAGS_WITH_VALUE, quote_arguments
 from sognet.renamed_settings import refuse_renamed
@@ -75,7 +75,7 @@ def test_commands_compose(line, own, monkeypatch):
         elif not argument.startswith("-"):
             given.append(first_of_sweep(argument))
     with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
-        config = compose(command.replace(" ", "_"), [*given, *search_path, "folder=here"])
+        config = compose(command.replace(" ", "_"), [*given, *implied(command, given), *search_path, "folder=here"])
     if command == "train":
         check(config, given)
         OmegaConf.to_container(config, resolve=True)

@@ -16,6 +16,9 @@ GLOBAL = "# @package _global_"
 OF_THIS_MACHINE = "local"
 """Group that is not part of the package."""
 
+OF_A_RUN = ("evaluate", "inspect")
+"""Commands whose data set is that of the run where none is named."""
+
 PAGE_START = """# Configuration
 
 Written by `sognet configuration`. `group=option` chooses one of the files below, `group.name=value` sets a value in it;
@@ -58,6 +61,13 @@ def nearest(overrides: Sequence[str]) -> dict[str, str]:
         if close := last or difflib.get_close_matches(name, known, n=1, cutoff=0.7):
             meant[name] = close[0]
     return meant
+
+
+def implied(command: str, overrides: Sequence[str]) -> list[str]:
+    """Overrides that others imply: `dataset.path=...` is of files, as for training."""
+    if command not in OF_A_RUN or any(o.startswith("dataset=") for o in overrides):
+        return []
+    return ["dataset=files"] if any(o.startswith("dataset.") for o in overrides) else []
 
 
 def page() -> str:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from sognet import __version__
 from sognet.cli.completion import bash_script
-from sognet.cli.configuration import CONFIGURATION, nearest, page
+from sognet.cli.configuration import CONFIGURATION, implied, nearest, page
 from sognet.cli.endings import INTERRUPTED, clear_ending
 from sognet.cli.quoting import flags_first, quote_arguments
 from sognet.cli.streams import end_unread, replace_unencodable
@@ -172,9 +172,6 @@ COMMANDS: dict[str, Callable[[DictConfig], float | None]] = {
 }
 """By name, of one or two words; the configuration of `data prepare` is conf/data_prepare.yaml."""
 
-OF_A_RUN = ("evaluate", "inspect")
-"""Commands whose data set is that of the run, or with `dataset.path=...` one of files, as for training."""
-
 OTHER_COMMANDS = ("runs", "dashboard", "configuration", "completion")
 
 
@@ -223,8 +220,7 @@ def run_command() -> None:
     except InputError as error:
         sys.exit(f"error: {error}")
     sys.argv += [f"hydra.run.dir={a.removeprefix('resume=')}" for a in sys.argv if a.startswith("resume=")]
-    if command in OF_A_RUN and any(a.startswith("dataset.") for a in sys.argv):
-        sys.argv += [] if any(a.startswith("dataset=") for a in sys.argv) else ["dataset=files"]
+    sys.argv += implied(command, sys.argv)
 
     composed = False
 

@@ -33,12 +33,18 @@ MODELS = {
     "charge": ["model/long_range=none", "model.total_charge=true"],
     "with": ["model.total_charge=true"],
     "full_rate": ["model.total_charge=true", "module.kernel_lr_factor=1"],
+    "plain": [],
+    "fixed": ["model.total_charge=true", "model.long_range.trainable=false"],
+    "latents": ["model.total_charge=true", "model.n_latent=4"],
 }
 LABELS = {
     "without": "short range",
     "charge": "short range, total charge",
     "with": "with the layer, total charge",
     "full_rate": "the same, kernel at the rate of the rest",
+    "plain": "with the layer",
+    "fixed": "fixed 1/r, total charge",
+    "latents": "with the layer, total charge, four latents",
 }
 PUBLISHED = {
     ("nacl_atom", "without"): (48.9, 1.58),

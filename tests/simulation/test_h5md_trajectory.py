@@ -21,6 +21,15 @@ from sognet.errors import InputError
 from sognet.simulation import h5md_trajectory
 from sognet.simulation.h5md_trajectory import COUNT, H5MDTrajectory
 
+READ = """
+import sys
+from pathlib import Path
+
+from sognet.data.io.h5md import h5md_frames
+
+list(h5md_frames(Path(sys.argv[1])))
+"""
+
 ENDLESS = """
 import sys
 from ase.io import read
@@ -109,6 +118,8 @@ def test_a_file_without_its_end_is_refused_at_once(kept, tmp_path):
     put(file, range(60))
     size = file.path.stat().st_size
     os.truncate(file.path, int(kept * size))
+    ended = subprocess.run([sys.executable, "-c", READ, file.path], capture_output=True, timeout=60, check=False)
+    assert b"is cut off" in ended.stderr
     for read in (lambda: list(h5md_frames(file.path)), file.state, lambda: file.restore(0, {COUNT: np.array(1)})):
         with pytest.raises(InputError, match=f"is cut off, {int(kept * size)} of {size} bytes"):
             read()

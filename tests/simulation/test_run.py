@@ -171,6 +171,16 @@ def test_relaxation_ends_below_the_largest_force(tmp_path):
     np.testing.assert_array_equal(final.cell.array, random_atoms(8).cell.array)
 
 
+def test_velocities_of_a_file_do_not_end_a_relaxation(tmp_path):
+    """As of the last frame of a simulation that became too hot."""
+    atoms = random_atoms(8)
+    atoms.set_velocities(np.ones((8, 3)) * np.arange(8)[:, None])
+    simulation = begun(tmp_path, SimulationSettings(ensemble="relax", steps=5, max_temperature=1000.0), atoms)
+    simulation.run()
+    assert simulation.step == 5
+    assert not read(tmp_path / "final.extxyz").get_momenta().any()
+
+
 def test_velocities_of_a_file_are_taken(tmp_path):
     atoms = random_atoms()
     atoms.set_velocities(np.random.default_rng(0).normal(size=(12, 3)) * 0.01)

@@ -111,7 +111,7 @@ def test_reference_energies_leave_out_what_the_initial_charges_explain():
 
 
 @pytest.mark.parametrize("n_latent", [1, 2])
-def test_a_metal_has_no_charges(n_latent, device):
+def test_a_metal_has_no_charges(n_latent, device, caplog):
     rng = np.random.default_rng(0)
     frames = []
     for number in range(12):
@@ -125,7 +125,9 @@ def test_a_metal_has_no_charges(n_latent, device):
     model = model_of(["Au", "Cu"], device, n_latent)
     assert not charges_from_forces(model, frames).charges.any()
     before = {k: v.clone() for k, v in model.latent_head.state_dict().items()}
-    initialize(model, frames, "auto")
+    with caplog.at_level("INFO"):
+        initialize(model, frames, "auto")
+    assert "latent charges start near zero: forces beyond those of pairs of neighbours ask for none" in caplog.text
     for name, value in model.latent_head.state_dict().items():
         torch.testing.assert_close(value, before[name])
 

@@ -137,10 +137,10 @@ def test_atoms_are_followed_along_periodic_directions_only():
         np.testing.assert_array_equal(list(continuous(slab, wrapped))[1].positions, back)
 
 
-@pytest.mark.parametrize("rounded", [lambda time: round(time, 3), np.float32])
-def test_times_may_be_rounded_as_files_have_them(rounded):
+@pytest.mark.parametrize(("start", "rounded"), [(0.0, lambda time: round(time, 3)), (50000.0, np.float32)])
+def test_times_may_be_rounded_as_files_have_them(start, rounded):
     """To three digits, or in single precision, of which a part from 50 ns on has steps that differ by some percent."""
-    late = [replace(f, time=float(rounded(50000.0 + f.time))) for f in frames(brownian(200), 0.12345)]
+    late = [replace(f, time=float(rounded(start + f.time))) for f in frames(brownian(200), 0.12345)]
     found = analyzed(late)
     assert found.axis[0] == pytest.approx(0.12345, rel=1e-3)
     with pytest.raises(InputError, match="equally far apart"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from ase import Atoms, units
@@ -55,7 +56,7 @@ class Frame:
         """Å³ of the cell."""
         return float(abs(np.linalg.det(self.cell)))
 
-    @property
+    @cached_property
     def fractional(self) -> np.ndarray:
         """Positions (N, 3) in units of the lattice vectors."""
         return np.linalg.solve(self.cell.T, self.positions.T).T
